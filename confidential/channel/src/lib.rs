@@ -1,0 +1,1 @@
+//! Sealed records between the guest and the GPU's protected region.

@@ -1,0 +1,1 @@
+//! The guest's GPU driver, over small traits for bus and memory.

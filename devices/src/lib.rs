@@ -1,0 +1,1 @@
+//! What stands on the guest's PCI bus, and the gate between devices and guest memory.

@@ -1,0 +1,1 @@
+//! The GPU maker, offline: roots, provisioned devices, signed reference values.

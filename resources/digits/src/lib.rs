@@ -1,0 +1,1 @@
+//! The sample workload: handwritten digits, a small network and its plain reference computation.
