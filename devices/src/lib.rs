@@ -1,1 +1,12 @@
 //! What stands on the guest's PCI bus, and the gate between devices and guest memory.
+//!
+//! Two halves. The first keeps the promise: [`page_state`] knows who may see a page now, and
+//! [`dma_gate`] is the only way any device reaches guest memory. The second is plumbing: the
+//! [`bus`] that carries the vCPUs' accesses.
+//!
+//! The crate knows no hypervisor. The VMM hands it memory, an interrupt sink and the vCPUs'
+//! accesses; everything that arrives from the guest is hostile and none of it panics.
+
+pub mod bus;
+pub mod dma_gate;
+pub mod page_state;

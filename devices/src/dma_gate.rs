@@ -1,0 +1,97 @@
+//! The DMA gate: the only way any device reaches guest memory.
+//!
+//! A device holds a gate, never memory. The gate admits an access only when every page of it is
+//! shared now, and keeps the pages shared until the copy is over, so that a conversion to private
+//! waits for what is in flight. An access that is refused moves no byte: a read fills nothing, a
+//! write lands nowhere; it is counted and logged.
+//!
+//! The memory behind the gate is the *shared* side alone. Even an error here could not show a device
+//! private memory where the platform keeps the two apart.
+
+use crate::page_state::{self, PageStateMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
+
+/// Why a device's access to guest memory was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The range is not guest memory that is shared now.
+    #[error("device access refused by the page state")]
+    Page(#[from] page_state::Error),
+    /// The page state and the memory disagree about where guest memory is.
+    #[error("device access to memory that the VMM has not mapped")]
+    Memory(#[from] GuestMemoryError),
+}
+
+/// One device's way to guest memory.
+pub struct DmaGate {
+    device: String,
+    pages: Arc<PageStateMap>,
+    shared: GuestMemoryMmap,
+    refusals: AtomicU64,
+}
+
+impl DmaGate {
+    /// A gate for the device of this name, over the shared side of guest memory.
+    pub fn new(
+        device: impl Into<String>,
+        pages: Arc<PageStateMap>,
+        shared: GuestMemoryMmap,
+    ) -> Self {
+        Self { device: device.into(), pages, shared, refusals: AtomicU64::new(0) }
+    }
+
+    /// Copies guest memory at `address` into `buffer`, each byte once.
+    ///
+    /// # Errors
+    /// Not every page is shared now; `buffer` is untouched. No bytes are no access.
+    pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        self.access("read", address, buffer.len(), |at| self.shared.read_slice(buffer, at))
+    }
+
+    /// Copies `bytes` to guest memory at `address`.
+    ///
+    /// # Errors
+    /// Not every page is shared now; nothing is written. No bytes are no access.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.access("write", address, bytes.len(), |at| self.shared.write_slice(bytes, at))
+    }
+
+    /// Number of accesses refused so far.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Runs `copy` while the range is known to stay shared.
+    fn access(
+        &self,
+        kind: &str,
+        address: u64,
+        length: usize,
+        copy: impl FnOnce(GuestAddress) -> Result<(), GuestMemoryError>,
+    ) -> Result<(), Error> {
+        if length == 0 {
+            return Ok(());
+        }
+        let admitted = self.pages.shared(address, length as u64).map_err(Error::from);
+        admitted
+            // The guard lives until the copy is over: this is what a conversion waits for.
+            .and_then(|_guard| copy(GuestAddress(address)).map_err(Error::from))
+            .inspect_err(|error| self.refuse(kind, address, length, error))
+    }
+
+    /// Counts every refusal and logs the first, the second, the fourth, ...: a device in a guest's
+    /// hands must not fill the host's log.
+    fn refuse(&self, kind: &str, address: u64, length: usize, error: &Error) {
+        let count = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            let (device, cause) = (&self.device, std::error::Error::source(error));
+            let cause = cause.map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(device, kind, address, length, cause, count, "DMA refused");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
