@@ -1,1 +1,15 @@
 //! What AMD SEV-SNP and the GHCB standard put on the wire between guest and host.
+//!
+//! Layouts and codecs only, shared by both ends: nothing here executes an instruction, touches
+//! memory or decides anything. The guest's supervisor and the VMM's emulated platform are built on
+//! it, and each of them treats the other's bytes as hostile.
+//!
+//! References: *SEV-ES Guest-Hypervisor Communication Block Standardization*, AMD publication
+//! 56421, revision 2.03 ("the GHCB standard"), and *AMD64 Architecture Programmer's Manual*
+//! volumes 2 and 3 ("the APM").
+
+#![no_std]
+
+pub mod cpuid;
+pub mod ghcb;
+pub mod msr;
