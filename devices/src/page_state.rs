@@ -127,7 +127,7 @@ impl PageStateMap {
     ) -> Result<Self, Error> {
         let mut bitmap = Bitmap::default();
         for range in memory {
-            let length = range.end.checked_sub(range.start).unwrap_or(0);
+            let length = range.end.saturating_sub(range.start);
             bitmap.add(whole_pages(range.start, length)?, initial == PageState::Shared)?;
         }
         Ok(Self { changes: Mutex::default(), pages: RwLock::new(bitmap) })
@@ -239,7 +239,7 @@ fn whole_pages(address: u64, length: u64) -> Result<Range<u64>, Error> {
     if length == 0 {
         return Err(Error::Empty { address });
     }
-    if address % PAGE_SIZE != 0 || length % PAGE_SIZE != 0 {
+    if !address.is_multiple_of(PAGE_SIZE) || !length.is_multiple_of(PAGE_SIZE) {
         return Err(Error::Misaligned { address, length });
     }
     address.checked_add(length).ok_or(Error::Overflow { address, length })?;

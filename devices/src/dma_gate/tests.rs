@@ -9,7 +9,7 @@ const SIZE: u64 = PAGES * PAGE_SIZE;
 
 fn machine(initial: PageState) -> (DmaGate, Arc<PageStateMap>, GuestMemoryMmap) {
     let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), SIZE as usize)]).unwrap();
-    let pages = Arc::new(PageStateMap::new([0..SIZE], initial).unwrap());
+    let pages = Arc::new(PageStateMap::new(std::iter::once(0..SIZE), initial).unwrap());
     (DmaGate::new("test", pages.clone(), memory.clone()), pages, memory)
 }
 
