@@ -1,1 +1,13 @@
 //! The launcher.
+//!
+//! This crate is on the *untrusted* side: it schedules, resets and watches the guest and its GPUs,
+//! and has no key of theirs.
+
+pub mod boot;
+pub mod interrupts;
+pub mod kvm;
+pub mod layout;
+pub mod memory;
+pub mod platform;
+pub mod vcpu;
+pub mod vm;

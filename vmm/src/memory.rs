@@ -1,0 +1,141 @@
+//! Guest memory: where its bytes are, and which side of a page still has any.
+//!
+//! Where the platform keeps private and shared memory apart there are two of everything: a memfd,
+//! a mapping and a set of memory slots each. Devices get [`Memory::shared`] and nothing else. Where
+//! it does not, both are the same memory.
+//!
+//! A page that changes sides loses what stood on the side it left (the hole is punched), so that
+//! nothing private is left behind and memory is held once. What stands on the side it enters is
+//! not touched. Who may change sides is for [`PageStateMap`] to say.
+
+use ravelin_devices::page_state::{self, PageState, PageStateMap, Refused, Subscriber};
+use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use vm_memory::mmap::MmapRegionError;
+use vm_memory::{
+    FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion,
+    GuestRegionCollectionError, GuestRegionMmap, MmapRegion,
+};
+
+/// Why there is no guest memory.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel gave no memfd of that size.
+    #[error("cannot make a memory file of {0} bytes")]
+    File(u64, #[source] io::Error),
+    /// The file could not be mapped.
+    #[error("cannot map {0} bytes of guest memory")]
+    Map(u64, #[source] MmapRegionError),
+    /// The ranges do not make an address space.
+    #[error("guest memory ranges make no address space")]
+    Regions(#[from] GuestRegionCollectionError),
+    /// The ranges do not make a page-state map.
+    #[error("guest memory ranges make no page-state map")]
+    PageStates(#[from] page_state::Error),
+}
+
+/// A VM's memory.
+pub struct Memory {
+    private: GuestMemoryMmap,
+    shared: GuestMemoryMmap,
+    pages: Arc<PageStateMap>,
+}
+
+impl Memory {
+    /// Memory for these ranges. `split`: private and shared pages are apart, and every page begins
+    /// as private; otherwise all of it is shared.
+    ///
+    /// # Errors
+    /// The kernel has no such memory to give.
+    pub fn new(ranges: &[Range<u64>], split: bool) -> Result<Memory, Error> {
+        let (initial, private_name) = match split {
+            true => (PageState::Private, c"ravelin-private"),
+            false => (PageState::Shared, c"ravelin-memory"),
+        };
+        let pages = Arc::new(PageStateMap::new(ranges.iter().cloned(), initial)?);
+        let private = map(ranges, private_name)?;
+        if !split {
+            return Ok(Memory { shared: private.clone(), private, pages });
+        }
+        let shared = map(ranges, c"ravelin-shared")?;
+        pages.subscribe(Arc::new(Discard { private: private.clone(), shared: shared.clone() }));
+        Ok(Memory { private, shared, pages })
+    }
+
+    /// What the guest reaches with the C-bit: for boot and for the memory slots, never for a
+    /// device.
+    pub(crate) fn private(&self) -> &GuestMemoryMmap {
+        &self.private
+    }
+
+    /// What the guest reaches without the C-bit. Pages that are private read as zeros here.
+    pub fn shared(&self) -> &GuestMemoryMmap {
+        &self.shared
+    }
+
+    /// Who may see which page now.
+    pub fn pages(&self) -> &Arc<PageStateMap> {
+        &self.pages
+    }
+}
+
+/// Empties the side that a page has left.
+struct Discard {
+    private: GuestMemoryMmap,
+    shared: GuestMemoryMmap,
+}
+
+impl Subscriber for Discard {
+    fn before_private(&self, _: Range<u64>) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    fn after_private(&self, range: Range<u64>) {
+        punch(&self.shared, &range);
+    }
+
+    fn after_shared(&self, range: Range<u64>) {
+        punch(&self.private, &range);
+    }
+}
+
+fn map(ranges: &[Range<u64>], name: &std::ffi::CStr) -> Result<GuestMemoryMmap, Error> {
+    let regions = ranges.iter().map(|range| {
+        let length = range.end - range.start;
+        let failed = |errno: rustix::io::Errno| Error::File(length, errno.into());
+        let file = File::from(memfd_create(name, MemfdFlags::CLOEXEC).map_err(failed)?);
+        ftruncate(&file, length).map_err(failed)?;
+        let size = usize::try_from(length)
+            .map_err(|_| Error::File(length, io::ErrorKind::FileTooLarge.into()))?;
+        let region = MmapRegion::from_file(FileOffset::new(file, 0), size)
+            .map_err(|error| Error::Map(length, error))?;
+        // The layout has checked that no range wraps.
+        GuestRegionMmap::new(region, GuestAddress(range.start))
+            .ok_or(Error::Regions(GuestRegionCollectionError::NoMemoryRegion))
+    });
+    Ok(GuestMemoryMmap::from_regions(regions.collect::<Result<_, _>>()?)?)
+}
+
+/// Gives the range's pages back to the kernel: they read as zeros from then on.
+fn punch(memory: &GuestMemoryMmap, range: &Range<u64>) {
+    let mut address = range.start;
+    while address < range.end {
+        let Some(region) = memory.find_region(GuestAddress(address)) else { return };
+        let end = range.end.min(region.start_addr().0 + region.len());
+        if let Some(file) = region.file_offset() {
+            let offset = file.start() + (address - region.start_addr().0);
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            if let Err(error) = fallocate(file.file(), flags, offset, end - address) {
+                // The page has changed sides all the same; what it left is only the guest's loss.
+                tracing::warn!(%error, address, "stale page not discarded");
+            }
+        }
+        address = end;
+    }
+}
+
+#[cfg(test)]
+mod tests;

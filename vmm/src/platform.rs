@@ -1,0 +1,80 @@
+//! What stands between the guest's private memory and the rest of the world.
+//!
+//! | platform | private memory | for |
+//! | --- | --- | --- |
+//! | [`Platform::Emulated`] | a GPA alias: the C-bit selects it, and devices see only the other side | development, CI, teaching |
+//! | [`Platform::None`] | there is none | driver work |
+//!
+//! `emulated` has the meaning of SEV without its protection: the VMM's process still has private
+//! memory mapped. [`cpuid`] is what a guest sees of the platform, [`emulated`] answers its GHCB
+//! requests.
+
+pub mod cpuid;
+pub mod emulated;
+
+use kvm_bindings::{KVM_MSR_EXIT_REASON_FILTER, kvm_enable_cap};
+use kvm_ioctls::{Cap, MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VmFd};
+use ravelin_snp::msr;
+use std::fmt;
+use std::str::FromStr;
+
+/// A platform, by the name that the command line has for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Platform {
+    /// The GPA alias.
+    #[default]
+    Emulated,
+    /// No protection.
+    None,
+}
+
+impl Platform {
+    /// Whether private and shared memory are apart.
+    pub fn splits_memory(self) -> bool {
+        self == Platform::Emulated
+    }
+
+    /// Prepares a VM that has no vCPU yet: on `emulated`, accesses to the SEV MSRs come to us.
+    pub(crate) fn prepare(self, vm: &VmFd) -> Result<(), kvm_ioctls::Error> {
+        if self == Platform::None {
+            return Ok(());
+        }
+        let mut capability =
+            kvm_enable_cap { cap: Cap::X86UserSpaceMsr as u32, ..Default::default() };
+        capability.args[0] = u64::from(KVM_MSR_EXIT_REASON_FILTER);
+        vm.enable_cap(&capability)?;
+        const { assert!(msr::SEV_STATUS == msr::GHCB + 1) };
+        let denied = MsrFilterRange {
+            flags: MsrFilterRangeFlags::READ | MsrFilterRangeFlags::WRITE,
+            base: msr::GHCB,
+            msr_count: 2,
+            bitmap: &[0],
+        };
+        vm.set_msr_filter(MsrFilterDefaultAction::ALLOW, &[denied])
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Platform::Emulated => "emulated",
+            Platform::None => "none",
+        })
+    }
+}
+
+/// There is no platform of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no platform is called {0:?}: say emulated or none")]
+pub struct UnknownPlatform(String);
+
+impl FromStr for Platform {
+    type Err = UnknownPlatform;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPlatform> {
+        [Platform::Emulated, Platform::None]
+            .into_iter()
+            .find(|platform| platform.to_string() == name)
+            .ok_or_else(|| UnknownPlatform(name.into()))
+    }
+}

@@ -1,0 +1,249 @@
+//! A virtual machine, from its parts to its end.
+//!
+//! [`Vm::new`] makes memory, loads the guest and prepares the vCPUs. Whoever owns the devices then
+//! builds them on [`Vm::memory`], [`Vm::layout`] and [`Vm::msi`], and hands the buses to
+//! [`Vm::run`], which returns when the guest has ended or a [`Stopper`] wanted it.
+
+mod slots;
+
+use crate::boot::{self, image, long_mode, start_info};
+use crate::interrupts::MsiSender;
+use crate::kvm;
+use crate::layout::{self, Layout};
+use crate::memory::{self, Memory};
+use crate::platform::Platform;
+use crate::platform::cpuid::{self, GuestCpuid};
+use crate::platform::emulated::GhcbProtocol;
+use crate::vcpu::{Buses, Exit, Start, Vcpu};
+use kvm_ioctls::{Cap, Kvm, VmFd};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
+
+/// Most vCPUs: their xAPIC ids are 8 bits, and 255 addresses all of them.
+pub const MAX_CPUS: u8 = 254;
+/// How long a stopped vCPU may take before it is kicked again: a signal that comes between its
+/// look at the stop flag and its entry into the guest is lost.
+const KICK_INTERVAL: Duration = Duration::from_millis(2);
+
+/// What a VM is made of.
+pub struct VmConfig {
+    /// The platform.
+    pub platform: Platform,
+    /// Bytes of guest memory.
+    pub memory: u64,
+    /// Number of vCPUs, from 1; the built-in guest uses the first.
+    pub cpus: u8,
+    /// The guest, an ELF file; [`image::BUILTIN`] unless you have another.
+    pub image: &'static [u8],
+    /// What follows `platform=`, `ecam=` and `tsc_khz=` on the guest's command line:
+    /// space-separated `key=value`.
+    pub parameters: String,
+    /// The workload's payload.
+    pub payload: Vec<u8>,
+}
+
+/// Why there is no VM.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// KVM cannot be used.
+    #[error("KVM cannot be used")]
+    Kvm(#[from] kvm::Error),
+    /// No or too many vCPUs.
+    #[error("{0} vCPUs: give 1 to {MAX_CPUS}")]
+    Cpus(u8),
+    /// No address space for this memory.
+    #[error("no address space for the guest")]
+    Layout(#[from] layout::Error),
+    /// No memory.
+    #[error("no memory for the guest")]
+    Memory(#[from] memory::Error),
+    /// No CPUID.
+    #[error("no processor for the guest")]
+    Cpuid(#[from] cpuid::Error),
+    /// The guest could not be loaded.
+    #[error("the guest cannot be loaded")]
+    Boot(#[from] boot::Error),
+    /// KVM refused a step.
+    #[error("KVM refused to {0}")]
+    Step(&'static str, #[source] kvm_ioctls::Error),
+    /// A thread could not be started.
+    #[error("cannot start a vCPU's thread")]
+    Thread(#[source] io::Error),
+    /// The signal that wakes vCPUs has no handler.
+    #[error("cannot handle the signal that wakes vCPUs")]
+    Signal(#[source] kvm_ioctls::Error),
+}
+
+/// What the main thread waits for.
+enum Event {
+    Ended(Exit),
+    Stop,
+}
+
+/// A VM that has not started.
+pub struct Vm {
+    layout: Layout,
+    memory: Arc<Memory>,
+    fd: Arc<VmFd>,
+    vcpus: Vec<Vcpu>,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    first_instruction: Arc<OnceLock<Instant>>,
+}
+
+impl Vm {
+    /// Makes a VM with the guest in its memory.
+    ///
+    /// # Errors
+    /// Something is missing or does not fit. Nothing is left behind.
+    pub fn new(config: VmConfig) -> Result<Vm, Error> {
+        if !(1..=MAX_CPUS).contains(&config.cpus) {
+            return Err(Error::Cpus(config.cpus));
+        }
+        let kvm = kvm::open(config.platform.splits_memory())?;
+        let cpuid = Arc::new(GuestCpuid::new(&kvm, config.platform)?);
+        let layout = Layout::new(config.memory, cpuid.address_limit)?;
+        let memory = Arc::new(Memory::new(&layout.memory, config.platform.splits_memory())?);
+        let loaded = image::load(memory.private(), config.image, &config.payload)?;
+
+        let fd = Arc::new(create(&kvm, config.platform)?);
+        slots::insert(&fd, &memory, cpuid.c_bit)?;
+        let mut vcpus = Vec::with_capacity(config.cpus.into());
+        for id in 0..config.cpus {
+            let ghcb = cpuid.c_bit.map(|_| GhcbProtocol::new(memory.clone(), cpuid.clone()));
+            let start =
+                (id == 0).then_some(Start { entry: loaded.entry, start_info: start_info::ADDRESS });
+            let vcpu = Vcpu::new(&fd, id, &cpuid, ghcb, start);
+            vcpus.push(vcpu.map_err(|error| Error::Step("make a vCPU", error))?);
+        }
+
+        let tsc_khz = match vcpus.first() {
+            Some(vcpu) => {
+                vcpu.tsc_khz().map_err(|error| Error::Step("tell the TSC rate", error))?
+            }
+            None => return Err(Error::Cpus(0)),
+        };
+        let (platform, ecam) = (config.platform, layout.ecam);
+        let command_line =
+            format!("platform={platform} ecam={ecam:#x} tsc_khz={tsc_khz} {}", config.parameters);
+        let payload = loaded.payload..loaded.payload + config.payload.len() as u64;
+        start_info::write(memory.private(), &layout.memory, &command_line, payload)?;
+        long_mode::write_page_tables(memory.private(), cpuid.c_bit).map_err(Error::Boot)?;
+
+        let (sender, events) = mpsc::channel();
+        let first_instruction = Arc::default();
+        Ok(Vm { layout, memory, fd, vcpus, sender, events, first_instruction })
+    }
+
+    /// Where memory, configuration space and BARs are.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Guest memory: for devices, its shared side and its page states.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// The way of interrupts into the guest.
+    pub fn msi(&self) -> MsiSender {
+        MsiSender::new(self.fd.clone())
+    }
+
+    /// A handle that ends the guest from any thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.sender.clone())
+    }
+
+    /// When the guest was let go to its first instruction; empty until then.
+    pub fn first_instruction(&self) -> Arc<OnceLock<Instant>> {
+        self.first_instruction.clone()
+    }
+
+    /// Runs the guest until it ends.
+    ///
+    /// # Errors
+    /// A thread cannot be started. A guest that fails is no error but an [`Exit`].
+    pub fn run(self, buses: Buses) -> Result<Exit, Error> {
+        register_signal_handler(SIGRTMIN(), on_kick).map_err(Error::Signal)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::with_capacity(self.vcpus.len());
+        for (id, mut vcpu) in self.vcpus.into_iter().enumerate() {
+            let (buses, stopped, sender) = (buses.clone(), stop.clone(), self.sender.clone());
+            let first_instruction = self.first_instruction.clone();
+            let body = move || {
+                let _ = first_instruction.set(Instant::now());
+                // A panic is a bug, in a device most likely; it ends the guest, not its operator.
+                let run = AssertUnwindSafe(|| vcpu.run(&buses, &stopped));
+                let exit = catch_unwind(run).unwrap_or(Exit::Panicked);
+                // Nobody listens any more once the first exit has been taken.
+                let _ = sender.send(Event::Ended(exit));
+            };
+            match thread::Builder::new().name(format!("vcpu{id}")).spawn(body) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    end(threads, &stop);
+                    return Err(Error::Thread(error));
+                }
+            }
+        }
+        let exit = match self.events.recv() {
+            Ok(Event::Ended(exit)) => exit,
+            // A sender lives in `self`, so there is always an event.
+            Ok(Event::Stop) | Err(_) => Exit::Stopped,
+        };
+        end(threads, &stop);
+        Ok(exit)
+    }
+}
+
+/// Ends a VM's run. Before the run it makes the run end at once.
+#[derive(Clone)]
+pub struct Stopper(Sender<Event>);
+
+impl Stopper {
+    /// Ends the guest where it stands.
+    pub fn stop(&self) {
+        // The VM may be gone already, which is what was wanted.
+        let _ = self.0.send(Event::Stop);
+    }
+}
+
+/// A VM of KVM's with interrupt controllers, without memory and vCPUs.
+fn create(kvm: &Kvm, platform: Platform) -> Result<VmFd, Error> {
+    let fd = kvm.create_vm().map_err(|error| Error::Step("make a VM", error))?;
+    if kvm.check_extension(Cap::SetIdentityMapAddr) {
+        fd.set_identity_map_address(layout::KVM_IDENTITY_MAP)
+            .map_err(|error| Error::Step("place its identity map", error))?;
+    }
+    if kvm.check_extension(Cap::SetTssAddr) {
+        fd.set_tss_address(layout::KVM_TSS as usize)
+            .map_err(|error| Error::Step("place its task state", error))?;
+    }
+    fd.create_irq_chip().map_err(|error| Error::Step("make interrupt controllers", error))?;
+    platform.prepare(&fd).map_err(|error| Error::Step("filter the SEV MSRs", error))?;
+    Ok(fd)
+}
+
+/// Stops every vCPU and waits for its thread.
+fn end(threads: Vec<JoinHandle<()>>, stop: &AtomicBool) {
+    stop.store(true, Ordering::Release);
+    for thread in threads {
+        while !thread.is_finished() {
+            // A thread that has just ended needs no kick, so an error is no news.
+            let _ = thread.kill(SIGRTMIN());
+            thread::sleep(KICK_INTERVAL);
+        }
+        // Its panics are caught inside.
+        let _ = thread.join();
+    }
+}
+
+/// Does nothing: that the signal arrives is enough for KVM_RUN to return.
+extern "C" fn on_kick(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
