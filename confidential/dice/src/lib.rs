@@ -28,6 +28,7 @@ pub mod firmware;
 #[cfg(feature = "issue")]
 pub mod issue;
 pub mod oid;
+pub mod security;
 pub mod signer;
 pub mod spdm_extension;
 pub mod tcb_info;
@@ -37,5 +38,6 @@ pub use certificate::{CertificateId, Error, Rule};
 pub use chain::{Chain, Leaf, TrustAnchor};
 pub use device_info::DeviceInfo;
 pub use firmware::{Component, Digest, firmware_id};
+pub use security::{Mode, SecurityConfiguration};
 pub use tcb_info::{OperationalFlags, TcbInfo};
 pub use time::{Clock, UnixTime};
