@@ -1,7 +1,7 @@
 //! The Data Object Exchange mailbox (PCI Express Base Specification 6.0, sections 6.30 and 7.9.24).
 //!
-//! Sans-I/O: a write of Go yields the whole data object, and [`Mailbox::complete`] takes the answer.
-//! What objects mean is for whoever answers them. Software that breaks the protocol finds the Error
+//! Sans-I/O: a write of Go yields the whole data object, and [`Mailbox::complete`] takes the answer,
+//! at once or later. What objects mean is for whoever answers them. Software that breaks the protocol finds the Error
 //! bit set, and only Abort leads out. Interrupts are not offered.
 
 use std::collections::VecDeque;
@@ -35,15 +35,27 @@ pub const READY: u32 = 1 << 31;
 pub const MAX_DWORDS: usize = 1 << 18;
 
 /// A mailbox and what is in it.
+#[derive(Debug)]
+pub struct Mailbox {
+    state: State,
+    /// Objects handed out so far.
+    requests: u64,
+}
+
+/// A data object that waits for its answer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Mailbox(State);
+pub struct Request {
+    number: u64,
+    /// The whole object, header included: at least 8 bytes, a multiple of 4.
+    pub object: Vec<u8>,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     /// Takes an object; holds what has arrived of it.
     Receiving(Vec<u32>),
-    /// Waits for [`Mailbox::complete`].
-    Busy,
+    /// Waits for the answer to the request of this number.
+    Busy(u64),
     /// Gives an answer out; never empty.
     Answering(VecDeque<u32>),
     /// Waits for an abort.
@@ -53,13 +65,13 @@ enum State {
 impl Mailbox {
     /// An empty mailbox.
     pub fn new() -> Self {
-        Self(State::Receiving(Vec::new()))
+        Self { state: State::Receiving(Vec::new()), requests: 0 }
     }
 
     /// Reads a register. No read changes anything; what is no register reads 0.
     pub fn read(&self, register: u16) -> u32 {
-        match (register, &self.0) {
-            (STATUS, State::Busy) => BUSY,
+        match (register, &self.state) {
+            (STATUS, State::Busy(_)) => BUSY,
             (STATUS, State::Error) => ERROR,
             (STATUS, State::Answering(_)) => READY,
             (READ_MAILBOX, State::Answering(dwords)) => dwords.front().copied().unwrap_or(0),
@@ -67,19 +79,19 @@ impl Mailbox {
         }
     }
 
-    /// Writes a register. Where that completes an object, returns its bytes, and the mailbox is busy
-    /// until [`complete`](Self::complete) or an abort.
-    pub fn write(&mut self, register: u16, value: u32) -> Option<Vec<u8>> {
+    /// Writes a register. Where that completes an object, returns it, and the mailbox is busy until
+    /// [`complete`](Self::complete) or an abort.
+    pub fn write(&mut self, register: u16, value: u32) -> Option<Request> {
         match register {
             CONTROL if value & ABORT != 0 => {
-                *self = Self::new();
+                self.abort();
                 None
             }
             CONTROL if value & GO != 0 => self.go(),
             WRITE_MAILBOX => {
-                match &mut self.0 {
+                match &mut self.state {
                     State::Receiving(dwords) if dwords.len() < MAX_DWORDS => dwords.push(value),
-                    _ => self.0 = State::Error,
+                    _ => self.state = State::Error,
                 }
                 None
             }
@@ -91,14 +103,20 @@ impl Mailbox {
         }
     }
 
-    /// Answers the object that [`write`](Self::write) returned. No bytes are no answer. Ignored after
-    /// an abort; an answer that is not whole dwords, or too many, is an error of the device.
-    pub fn complete(&mut self, answer: &[u8]) {
-        if self.0 != State::Busy {
+    /// Drops what has arrived, what is being worked on and what has not been read.
+    pub fn abort(&mut self) {
+        self.state = State::Receiving(Vec::new());
+    }
+
+    /// Answers the request of this number, [`Request::number`]. No bytes are no answer. Ignored
+    /// where the request was aborted, even if there is another one now; an answer that is not whole
+    /// dwords, or too many, is an error of the device.
+    pub fn complete(&mut self, number: u64, answer: &[u8]) {
+        if !matches!(self.state, State::Busy(busy) if busy == number) {
             return;
         }
         let (dwords, rest) = answer.as_chunks();
-        self.0 = if answer.is_empty() {
+        self.state = if answer.is_empty() {
             State::Receiving(Vec::new())
         } else if rest.is_empty() && dwords.len() <= MAX_DWORDS {
             State::Answering(dwords.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
@@ -107,26 +125,35 @@ impl Mailbox {
         };
     }
 
-    fn go(&mut self) -> Option<Vec<u8>> {
-        match mem::replace(&mut self.0, State::Error) {
+    fn go(&mut self) -> Option<Request> {
+        match mem::replace(&mut self.state, State::Error) {
             State::Receiving(dwords) if has_its_length(&dwords) => {
-                self.0 = State::Busy;
-                Some(dwords.into_iter().flat_map(u32::to_le_bytes).collect())
+                self.requests += 1;
+                self.state = State::Busy(self.requests);
+                let object = dwords.into_iter().flat_map(u32::to_le_bytes).collect();
+                Some(Request { number: self.requests, object })
             }
             _ => None,
         }
     }
 
     fn advance(&mut self) {
-        match &mut self.0 {
+        match &mut self.state {
             State::Answering(dwords) => {
                 dwords.pop_front();
                 if dwords.is_empty() {
-                    *self = Self::new();
+                    self.abort();
                 }
             }
-            _ => self.0 = State::Error,
+            _ => self.state = State::Error,
         }
+    }
+}
+
+impl Request {
+    /// Which request this is, for [`Mailbox::complete`].
+    pub fn number(&self) -> u64 {
+        self.number
     }
 }
 
