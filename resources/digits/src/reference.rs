@@ -23,7 +23,7 @@ pub fn forward(network: &Network, images: &[f32]) -> Vec<f32> {
     outputs
 }
 
-/// The digit of each image: the first of the largest outputs.
+/// The digit of each image: the first of the largest outputs. NaN is never larger.
 pub fn predictions(outputs: &[f32]) -> Vec<u32> {
     outputs
         .as_chunks::<CLASSES>()
@@ -32,7 +32,7 @@ pub fn predictions(outputs: &[f32]) -> Vec<u32> {
         .map(|row| {
             let mut best = (0, row[0]);
             for (class, output) in (0..).zip(row) {
-                if *output > best.1 {
+                if *output > best.1 || (best.1.is_nan() && !output.is_nan()) {
                     best = (class, *output);
                 }
             }

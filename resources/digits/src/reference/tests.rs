@@ -41,3 +41,11 @@ fn of_equal_outputs_the_first_wins() {
     row[6] = 2.0;
     assert_eq!(predictions(&row), [4]);
 }
+
+#[test]
+fn not_a_number_is_never_the_largest_output() {
+    let mut row = [f32::NAN; CLASSES];
+    assert_eq!(predictions(&row), [0]);
+    row[3] = -7.0;
+    assert_eq!(predictions(&row), [3]);
+}
