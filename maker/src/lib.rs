@@ -14,6 +14,9 @@
 
 pub mod firmware;
 pub mod provision;
+pub mod publication;
+pub mod reference_values;
+pub mod revocation;
 pub mod root;
 
 pub use firmware::{FirmwareImage, FirmwareSet};
@@ -32,7 +35,7 @@ pub enum Error {
     /// A certificate could not be issued.
     #[error("A certificate could not be issued")]
     Issue(#[from] ravelin_dice::issue::Error),
-    /// A structure could not be written in DER.
-    #[error("A structure could not be written in DER")]
-    Der(#[from] der::Error),
+    /// A document could not be written in CBOR.
+    #[error("A document could not be written in CBOR")]
+    Cbor,
 }

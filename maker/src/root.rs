@@ -68,6 +68,11 @@ impl Maker {
         &self.signer_certificate
     }
 
+    /// The key that signs reference values.
+    pub(crate) fn signer(&self) -> &SigningKey {
+        &self.signer
+    }
+
     /// A key of the maker's own making, by what it is for and for which device.
     pub(crate) fn device_key(&self, serial: &str) -> SigningKey {
         derive_key(&self.seed, "device identity", serial)

@@ -1,1 +1,26 @@
 //! Evidence, reference values, policy, verdict: what a relying party checks before it trusts a GPU.
+//!
+//! Evidence is what a GPU says: a certificate chain and signed measurements . What it
+//! is held against comes from the maker ([`reference_values`], [`revocation`]), both verified
+//! against one pinned root, and from the relying party ([`policy`]). A verifier puts
+//! them together; what comes out is a [`verdict`], which is trust with the facts that it rests on,
+//! or a refusal with a code that never changes its meaning.
+//!
+//! The crate is `no_std` and has no I/O: the guest's driver uses it with documents that are part of
+//! its measured image, a relying party with documents of its own choice.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod corim;
+pub mod policy;
+pub mod reference_values;
+pub mod revocation;
+pub mod verdict;
+
+pub use policy::Policy;
+pub use ravelin_dice::{Clock, TrustAnchor, UnixTime};
+pub use reference_values::ReferenceValues;
+pub use revocation::RevocationList;
+pub use verdict::{Code, Verdict};

@@ -128,6 +128,7 @@ pub fn key_digest(key: &VerifyingKey) -> Option<Digest> {
 }
 
 /// A certificate that obeys the rules common to all.
+#[derive(Clone)]
 pub(crate) struct Certificate {
     /// Its place, for errors.
     index: usize,

@@ -15,6 +15,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 pub const MAX_DEPTH: usize = 6;
 
 /// A root that the verifier was built with.
+#[derive(Clone)]
 pub struct TrustAnchor {
     der: Vec<u8>,
     certificate: Certificate,

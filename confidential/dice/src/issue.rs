@@ -4,17 +4,21 @@
 //! RFC 6979, so the same inputs give the same bytes, and committed files can be compared with
 //! what the code makes.
 
-use crate::certificate::{self, Certificate, signed_part};
+mod revocation;
+
+pub use revocation::revocation_list;
+
+use crate::certificate::{self, Certificate};
 use crate::time::Validity;
 use crate::{DeviceInfo, TcbInfo, oid, spdm_extension};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::str::FromStr;
+use der::Encode;
 use der::asn1::OctetString;
 use der::flagset::FlagSet;
 use der::oid::AssociatedOid;
-use der::{Decode, Encode};
 use p384::ecdsa::{DerSignature, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha384};
 use x509_cert::TbsCertificate;
@@ -121,14 +125,6 @@ impl Issuer {
     /// The time that the issuer's certificate is valid.
     pub fn validity(&self) -> Validity {
         self.validity
-    }
-
-    /// The certificate, as x509-cert's revocation list builder wants it, with the key that signs.
-    ///
-    /// # Errors
-    /// None in practice: the certificate was read before.
-    pub fn revocation_list_signer(&self) -> Result<(x509_cert::Certificate, &SigningKey), Error> {
-        Ok((x509_cert::Certificate::from_der(&self.certificate)?, &self.key))
     }
 
     fn issue(
@@ -242,7 +238,7 @@ fn key_id(key: &VerifyingKey) -> [u8; 20] {
 }
 
 fn common_name(name: &str) -> Result<Name, Error> {
-    Ok(Name::from_str(&format!("O=Ravelin,CN={}", plain(name)?))?)
+    Ok(Name::from_str(&format!("CN={},O=Ravelin", plain(name)?))?)
 }
 
 /// The serial number makes the name unique, as an issuer's name must be.
@@ -282,9 +278,7 @@ impl Plan {
         let serial = self.serial(&public, not_before, not_after)?;
         let validity = x509_cert::time::Validity::new(not_before, not_after);
         let builder = CertificateBuilder::new(self, serial, validity, public)?;
-        let der = builder.build::<_, DerSignature>(signer)?.to_der()?;
-        debug_assert!(signed_part(&der).is_ok());
-        Ok(der)
+        Ok(builder.build::<_, DerSignature>(signer)?.to_der()?)
     }
 
     /// A digest over everything that the certificate says: unique, positive, 20 bytes.

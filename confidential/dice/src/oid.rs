@@ -7,6 +7,12 @@ pub const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.
 /// `id-sha384` (RFC 5754): the only digest in a FWID.
 pub const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
 
+/// `id-ce-issuingDistributionPoint` (RFC 5280, 5.2.5).
+pub const CE_ISSUING_DISTRIBUTION_POINT: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("2.5.29.28");
+/// `id-ce-certificateIssuer` (RFC 5280, 5.3.3).
+pub const CE_CERTIFICATE_ISSUER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.29");
+
 /// `tcg-dice-TcbInfo` (TCG DICE Attestation Architecture, 6.1.1).
 pub const TCG_DICE_TCB_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.5.4.1");
 

@@ -2,6 +2,7 @@
 //! purpose alone, so that no device can vouch for its own firmware.
 
 use crate::certificate::{Certificate, CertificateId, Error};
+use crate::time::Validity;
 use crate::{Clock, TrustAnchor, oid};
 use p384::ecdsa::VerifyingKey;
 
@@ -12,6 +13,8 @@ pub struct ReferenceSigner {
     pub public_key: VerifyingKey,
     /// Its certificate, for revocation lists.
     pub id: CertificateId,
+    /// When its certificate is valid.
+    pub validity: Validity,
 }
 
 impl ReferenceSigner {
@@ -29,6 +32,10 @@ impl ReferenceSigner {
         certificate.check_end_entity(oid::EKU_REFERENCE_VALUES)?;
         root.certificate().check_time(clock)?;
         certificate.check_time(clock)?;
-        Ok(ReferenceSigner { public_key: certificate.key, id: certificate.id()? })
+        Ok(ReferenceSigner {
+            public_key: certificate.key,
+            id: certificate.id()?,
+            validity: certificate.validity(),
+        })
     }
 }
