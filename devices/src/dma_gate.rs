@@ -9,6 +9,7 @@
 //! private memory where the platform keeps the two apart.
 
 use crate::page_state::{self, PageStateMap};
+use ravelin_gpu_model::{DmaFault, HostMemory};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
@@ -90,6 +91,23 @@ impl DmaGate {
             let cause = cause.map(ToString::to_string).unwrap_or_default();
             tracing::warn!(device, kind, address, length, cause, count, "DMA refused");
         }
+    }
+}
+
+impl HostMemory for DmaGate {
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), DmaFault> {
+        DmaGate::read(self, address, buffer).map_err(fault)
+    }
+    fn write(&self, address: u64, bytes: &[u8]) -> Result<(), DmaFault> {
+        DmaGate::write(self, address, bytes).map_err(fault)
+    }
+}
+
+/// What the device is told: as little as hardware would.
+fn fault(error: Error) -> DmaFault {
+    match error {
+        Error::Page(page_state::Error::Private { .. }) => DmaFault::NotShared,
+        Error::Page(_) | Error::Memory(_) => DmaFault::OutOfRange,
     }
 }
 

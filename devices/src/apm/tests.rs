@@ -1,0 +1,276 @@
+use super::*;
+use crate::bus::{BusDevice, MmioBus};
+use crate::page_state::{PageState, PageStateMap};
+use crate::pci::bus::{Aperture, ECAM_SIZE, Ecam, PciBus};
+use crate::pci::msix::MsiMessage;
+use proptest::prelude::*;
+use ravelin_gpu_abi::Engine;
+use ravelin_gpu_abi::registers::{self, Mode};
+use ravelin_gpu_model::FirmwareSet;
+use std::time::{Duration, Instant};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+const ECAM: u64 = 0xe000_0000;
+const APERTURE: Range<u64> = 1 << 32..1 << 36;
+const FUNCTION: u64 = ECAM + (1 << 15);
+const MEMORY: u64 = 1 << 20;
+
+#[derive(Default)]
+struct Sent(Mutex<Vec<MsiMessage>>);
+
+impl MsiSink for Sent {
+    fn signal(&self, message: MsiMessage) {
+        self.0.lock().unwrap().push(message);
+    }
+}
+
+/// A GPU on a bus, as a guest sees it.
+struct Machine {
+    bus: MmioBus,
+    gpu: Arc<ApmDevice>,
+    pages: Arc<PageStateMap>,
+    memory: GuestMemoryMmap,
+    sent: Arc<Sent>,
+}
+
+fn machine(mode: Mode) -> Machine {
+    let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).unwrap();
+    let pages =
+        Arc::new(PageStateMap::new(std::iter::once(0..MEMORY), PageState::Private).unwrap());
+    let gate = Arc::new(DmaGate::new("gpu0", pages.clone(), memory.clone()));
+    let config = GpuConfig { memory: 64 << 20, mode, serial: 1, firmware: FirmwareSet::current() };
+    let sent = Arc::new(Sent::default());
+    let gpu = ApmDevice::new(config, gate, sent.clone()).unwrap();
+    let pci = PciBus::new(APERTURE);
+    assert_eq!(pci.add(gpu.clone()), Ok(1));
+    let bus = MmioBus::new();
+    bus.insert(ECAM, ECAM_SIZE, Arc::new(Ecam(pci.clone()))).unwrap();
+    let length = APERTURE.end - APERTURE.start;
+    bus.insert(APERTURE.start, length, Arc::new(Aperture(pci))).unwrap();
+    Machine { bus, gpu, pages, memory, sent }
+}
+
+impl Machine {
+    fn read(&self, address: u64) -> u32 {
+        let mut data = [0; 4];
+        self.bus.read(address, &mut data);
+        u32::from_le_bytes(data)
+    }
+
+    fn write(&self, address: u64, value: u32) {
+        self.bus.write(address, &value.to_le_bytes());
+    }
+
+    fn bar(&self, index: u8) -> u64 {
+        self.gpu.bar_range(index).unwrap().start
+    }
+
+    fn register(&self, offset: u64) -> u32 {
+        self.read(self.bar(abi::REGISTERS_BAR) + offset)
+    }
+
+    /// The configuration address of a capability of either list.
+    fn capability(&self, id: u32) -> u64 {
+        let mut at = u64::from(self.read(FUNCTION + 0x34) & 0xff);
+        while at != 0 {
+            let header = self.read(FUNCTION + at);
+            if header & 0xff == id {
+                return FUNCTION + at;
+            }
+            at = u64::from(header >> 8 & 0xff);
+        }
+        let mut at = 0x100;
+        loop {
+            let header = self.read(FUNCTION + at);
+            if header & 0xffff == id {
+                return FUNCTION + at;
+            }
+            at = u64::from(header >> 20);
+            assert_ne!(at, 0, "no capability {id:#x}");
+        }
+    }
+
+    /// Makes an engine look at a ring at this address of guest memory.
+    fn start_ring(&self, engine: Engine, address: u64) {
+        let block = self.bar(abi::REGISTERS_BAR) + registers::ring(engine, 0);
+        self.bus.write(block + registers::RING_ADDRESS, &address.to_le_bytes());
+        self.bus.write(block + registers::RING_SLOTS, &(address + 0x1000).to_le_bytes());
+        self.write(block + registers::RING_ENTRIES, 4);
+        self.write(block + registers::RING_SLOT_SIZE, 4096);
+        self.write(block + registers::RING_ENABLE, 1);
+        self.write(block + registers::RING_DOORBELL, 1);
+    }
+}
+
+/// Waits for what another thread does.
+fn eventually(what: &str, check: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !check() {
+        assert!(begin.elapsed() < Duration::from_secs(10), "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn the_guest_finds_a_gpu_whose_bars_answer() {
+    let machine = machine(Mode::On);
+    assert_eq!(machine.read(FUNCTION), 0x4150_1234);
+    assert_eq!(machine.read(FUNCTION + 8) >> 8, abi::PCI_CLASS);
+    assert_eq!(machine.register(registers::MAGIC), registers::MAGIC_VALUE);
+    for (index, size) in [
+        (abi::REGISTERS_BAR, abi::REGISTERS_BAR_SIZE),
+        (abi::WINDOW_BAR, abi::WINDOW_BAR_SIZE),
+        (abi::MSIX_BAR, abi::MSIX_BAR_SIZE),
+    ] {
+        let range = machine.gpu.bar_range(index).unwrap();
+        assert_eq!(range.end - range.start, size);
+    }
+    for id in [u32::from(express::ID), msix_capability::ID.into(), doe_capability::ID.into()] {
+        machine.capability(id);
+    }
+}
+
+/// Row 13 at the PCI face: the window shows nothing of the protected region.
+#[test]
+fn the_window_does_not_open_protected_memory() {
+    let machine = machine(Mode::On);
+    let base = u64::from(machine.register(registers::PROTECTED_BASE));
+    let end = u64::from(machine.register(registers::PROTECTED_END));
+    assert!(base < end && end <= abi::WINDOW_BAR_SIZE);
+    let window = machine.bar(abi::WINDOW_BAR);
+    let before = machine.gpu.gpu().admin().telemetry().violations;
+    machine.write(window + base - 4, 0x1234_5678);
+    assert_eq!(machine.read(window + base - 4), 0x1234_5678);
+    for at in [base, base - 2, end - 4] {
+        machine.write(window + at, 0x6666_6666);
+        assert_eq!(machine.read(window + at), u32::MAX, "{at:#x}");
+    }
+    assert_eq!(machine.gpu.gpu().admin().telemetry().violations, before + 6);
+    // A GPU with less HBM than the window answers all ones behind its end.
+    assert_eq!(machine.read(window + (64 << 20)), u32::MAX);
+}
+
+/// Row 15 at the PCI face: a ring in private memory is never read.
+#[test]
+fn a_ring_in_private_memory_is_a_fault_and_not_an_access() {
+    let machine = machine(Mode::Off);
+    let faults = || machine.gpu.gpu().admin().telemetry().dma_faults;
+    machine.start_ring(Engine::CopyIn, 0x4000);
+    eventually("the DMA fault", || faults() == 1);
+    assert_eq!(machine.gpu.gate().refusals(), 1);
+    machine.pages.convert(0x4000, 0x8000, PageState::Shared).unwrap();
+    machine.start_ring(Engine::CopyIn, 0x4000);
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!((faults(), machine.gpu.gate().refusals()), (1, 1));
+}
+
+#[test]
+fn without_bus_mastering_the_gpu_reaches_not_even_shared_memory() {
+    let machine = machine(Mode::Off);
+    machine.pages.convert(0, MEMORY, PageState::Shared).unwrap();
+    machine.memory.write_slice(&[0x55; 0x2000], GuestAddress(0x4000)).unwrap();
+    machine.bus.write(FUNCTION + 4, &COMMAND_MEMORY.to_le_bytes());
+    machine.start_ring(Engine::CopyIn, 0x4000);
+    eventually("the DMA fault", || machine.gpu.gpu().admin().telemetry().dma_faults == 1);
+    assert_eq!(machine.gpu.gate().refusals(), 0, "the gate was asked");
+}
+
+#[test]
+fn a_function_level_reset_takes_setup_session_and_mailbox() {
+    let machine = machine(Mode::On);
+    let msix = machine.capability(msix_capability::ID.into());
+    let doe = machine.capability(doe_capability::ID.into());
+    machine.write(msix, 0xc000_0000);
+    machine.write(doe + u64::from(doe::WRITE_MAILBOX), 1);
+    let resets = machine.register(registers::RESET_COUNT);
+    let bars = [0x10, 0x14, 0x18, 0x1c].map(|at| machine.read(FUNCTION + at));
+    let control = machine.capability(express::ID.into()) + u64::from(express::DEVICE_CONTROL);
+    // Bit 15 alone, by a write of its byte.
+    machine.bus.write(control + 1, &[0x80]);
+    assert_eq!(machine.read(control) & express::INITIATE_FLR, 0);
+    assert_eq!(machine.gpu.bar_range(abi::REGISTERS_BAR), None);
+    assert_eq!(machine.read(FUNCTION + 4) & 0xffff, 0);
+    assert_eq!(machine.read(msix) >> 30, 0);
+    assert_eq!(machine.read(doe + u64::from(doe::STATUS)), 0);
+    for (at, value) in [0x10, 0x14, 0x18, 0x1c].into_iter().zip(bars) {
+        machine.write(FUNCTION + at, value);
+    }
+    machine.write(FUNCTION + 4, COMMAND_MEMORY.into());
+    assert_eq!(machine.register(registers::RESET_COUNT), resets + 1);
+}
+
+#[test]
+fn a_device_event_reaches_the_guest_as_the_message_that_it_programmed() {
+    let machine = machine(Mode::On);
+    let table = machine.bar(abi::MSIX_BAR) + u64::from(abi::EVENT_VECTOR) * 16;
+    machine.bus.write(table, &0xfee0_0000u64.to_le_bytes());
+    machine.write(table + 8, 0x41);
+    machine.write(table + 12, 0);
+    machine.write(machine.capability(msix_capability::ID.into()), 0x8000_0000);
+    machine.gpu.gpu().admin().reset(ResetKind::Bus).unwrap();
+    let message = MsiMessage { address: 0xfee0_0000, data: 0x41 };
+    eventually("the message", || machine.sent.0.lock().unwrap().contains(&message));
+}
+
+#[test]
+fn discovery_goes_through_the_mailbox() {
+    let machine = machine(Mode::On);
+    let doe = machine.capability(doe_capability::ID.into());
+    for dword in [1, 3, 0] {
+        machine.write(doe + u64::from(doe::WRITE_MAILBOX), dword);
+    }
+    machine.write(doe + u64::from(doe::CONTROL), doe::GO);
+    assert_eq!(machine.read(doe + u64::from(doe::STATUS)), doe::READY);
+    // The PCI-SIG's discovery object, then a length of 3 dwords.
+    assert_eq!(machine.read(doe + u64::from(doe::READ_MAILBOX)), 1);
+    machine.write(doe + u64::from(doe::READ_MAILBOX), 0);
+    assert_eq!(machine.read(doe + u64::from(doe::READ_MAILBOX)), 3);
+}
+
+#[test]
+fn part_of_a_dword_does_nothing_to_the_mailbox() {
+    let machine = machine(Mode::On);
+    let doe = machine.capability(doe_capability::ID.into());
+    for width in [1, 2] {
+        machine.bus.write(doe + u64::from(doe::READ_MAILBOX), &[0xff; 4][..width]);
+        machine.bus.write(doe + u64::from(doe::CONTROL) + 3, &[0x80][..1]);
+    }
+    assert_eq!(machine.read(doe + u64::from(doe::STATUS)), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Row 23: a guest that writes anything anywhere on the bus is not the VMM's problem.
+    #[test]
+    fn no_access_of_any_width_panics(
+        accesses in prop::collection::vec((
+            prop_oneof![
+                FUNCTION..FUNCTION + 0x140,
+                ECAM..ECAM + ECAM_SIZE,
+                0u64..0x2000,
+                any::<u64>(),
+            ],
+            prop::sample::select(vec![0usize, 1, 2, 3, 4, 5, 8, 16]),
+            any::<u64>(),
+            0u8..3,
+        ), 1..100),
+    ) {
+        let machine = machine(Mode::On);
+        for (address, width, value, bar) in accesses {
+            // Low addresses are offsets in a BAR, wherever it is now.
+            let address = match machine.gpu.bar_range(2 * bar) {
+                Some(range) if address < 0x2000 => range.start + address,
+                _ => address,
+            };
+            let bytes = [value.to_le_bytes(), value.to_be_bytes()].concat();
+            let data = bytes.get(..width).unwrap();
+            machine.bus.write(address, data);
+            let mut back = vec![0; width];
+            machine.bus.read(address, &mut back);
+        }
+        let mut data = [0; 4];
+        Ecam(PciBus::new(APERTURE)).read(0, &mut data);
+        prop_assert_eq!(data, [0x34, 0x12, 0x1d, 0x0b]);
+    }
+}
