@@ -1,0 +1,50 @@
+//! END_SESSION and END_SESSION_ACK.
+
+use alloc::vec::Vec;
+
+use super::{Codec, Header, code, open};
+use crate::version::Version;
+use crate::wire::{DecodeError, Reader, value, zero};
+
+/// Ends the session that it arrives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndSession {
+    /// Whether the responder shall forget the negotiated state too. It may cache that only with
+    /// CACHE_CAP, which nobody here has, so it makes no difference.
+    pub clear_negotiated_state: bool,
+}
+
+/// The last message of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndSessionAck;
+
+impl Codec for EndSession {
+    const CODE: u8 = code::END_SESSION;
+    type Context = ();
+
+    fn encode(&self, version: Version) -> Vec<u8> {
+        open(version, Self::CODE, self.clear_negotiated_state.into(), 0)
+    }
+
+    fn read(_: &mut Reader<'_>, header: Header, (): ()) -> Result<EndSession, DecodeError> {
+        zero(header.param2)?;
+        if header.param1 > 1 {
+            return Err(value("EndSessionRequestAttributes", header.param1));
+        }
+        Ok(EndSession { clear_negotiated_state: header.param1 == 1 })
+    }
+}
+
+impl Codec for EndSessionAck {
+    const CODE: u8 = code::END_SESSION_ACK;
+    type Context = ();
+
+    fn encode(&self, version: Version) -> Vec<u8> {
+        open(version, Self::CODE, 0, 0)
+    }
+
+    fn read(_: &mut Reader<'_>, header: Header, (): ()) -> Result<EndSessionAck, DecodeError> {
+        header.reserved()?;
+        Ok(EndSessionAck)
+    }
+}

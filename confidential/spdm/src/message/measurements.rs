@@ -1,0 +1,170 @@
+//! GET_MEASUREMENTS and MEASUREMENTS as messages. What the blocks say and what the signature is
+//! worth: [`measurements`](crate::measurements).
+
+use alloc::vec::Vec;
+
+use super::certificate::slot;
+use super::key_exchange::SIGNATURE_SIZE;
+use super::{Codec, Header, code, open};
+use crate::measurements::Block;
+use crate::version::Version;
+use crate::wire::{DecodeError, Reader, put_u16_prefixed, value, zero};
+
+/// Attribute: the response shall be signed.
+const SIGNATURE_REQUESTED: u8 = 1 << 0;
+/// Attribute: raw bits rather than digests, where the responder has both.
+const RAW_BIT_STREAM_REQUESTED: u8 = 1 << 1;
+
+/// Which measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Only how many there are.
+    Count,
+    /// The one with this index, 1 to 254.
+    One(u8),
+    /// All.
+    All,
+}
+
+impl Operation {
+    fn from_byte(byte: u8) -> Operation {
+        match byte {
+            0 => Operation::Count,
+            0xff => Operation::All,
+            index => Operation::One(index),
+        }
+    }
+
+    fn byte(self) -> u8 {
+        match self {
+            Operation::Count => 0,
+            Operation::One(index) => index,
+            Operation::All => 0xff,
+        }
+    }
+}
+
+/// What a signed response is asked for with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignatureRequest {
+    /// Makes the signature fresh.
+    pub nonce: [u8; 32],
+    /// The slot whose key signs.
+    pub slot: u8,
+}
+
+/// Asks for measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetMeasurements {
+    /// Which ones.
+    pub operation: Operation,
+    /// Whether raw bits are preferred to digests.
+    pub raw: bool,
+    /// Whether, and with what, the response is signed.
+    pub signature: Option<SignatureRequest>,
+}
+
+/// The measurements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasurementsResponse {
+    /// Number of measurements there are, in answer to [`Operation::Count`]; 0 otherwise.
+    pub count: u8,
+    /// The slot whose key signs.
+    pub slot: u8,
+    /// Whether the measurements have changed while they were read, two bits.
+    pub content_changed: u8,
+    /// The blocks asked for.
+    pub blocks: Vec<Block>,
+    /// Random.
+    pub nonce: [u8; 32],
+    /// The responder's own.
+    pub opaque: Vec<u8>,
+    /// Over everything before, see [`transcript`](crate::transcript).
+    pub signature: Option<[u8; SIGNATURE_SIZE]>,
+}
+
+impl Codec for GetMeasurements {
+    const CODE: u8 = code::GET_MEASUREMENTS;
+    type Context = ();
+
+    fn encode(&self, version: Version) -> Vec<u8> {
+        let signed = if self.signature.is_some() { SIGNATURE_REQUESTED } else { 0 };
+        let raw = if self.raw { RAW_BIT_STREAM_REQUESTED } else { 0 };
+        let mut out = open(version, Self::CODE, signed | raw, self.operation.byte());
+        if let Some(signature) = &self.signature {
+            out.extend_from_slice(&signature.nonce);
+            out.push(signature.slot);
+        }
+        out
+    }
+
+    fn read(reader: &mut Reader<'_>, header: Header, (): ()) -> Result<Self, DecodeError> {
+        let attributes = header.param1;
+        if attributes & !(SIGNATURE_REQUESTED | RAW_BIT_STREAM_REQUESTED) != 0 {
+            return Err(value("Request attributes", attributes));
+        }
+        let signature = if attributes & SIGNATURE_REQUESTED != 0 {
+            Some(SignatureRequest { nonce: reader.array()?, slot: slot(reader.u8()?)? })
+        } else {
+            None
+        };
+        Ok(GetMeasurements {
+            operation: Operation::from_byte(header.param2),
+            raw: attributes & RAW_BIT_STREAM_REQUESTED != 0,
+            signature,
+        })
+    }
+}
+
+impl Codec for MeasurementsResponse {
+    const CODE: u8 = code::MEASUREMENTS;
+    /// Whether a signature was asked for.
+    type Context = bool;
+
+    fn encode(&self, version: Version) -> Vec<u8> {
+        let slot = self.slot | (self.content_changed & 3) << 4;
+        let mut out = open(version, Self::CODE, self.count, slot);
+        out.push(self.blocks.len() as u8);
+        let mut record = Vec::new();
+        self.blocks.iter().for_each(|block| block.put(&mut record));
+        let [a, b, c, _] = (record.len() as u32).to_le_bytes();
+        out.extend_from_slice(&[a, b, c]);
+        out.extend_from_slice(&record);
+        out.extend_from_slice(&self.nonce);
+        put_u16_prefixed(&mut out, &self.opaque);
+        self.signature.iter().for_each(|signature| out.extend_from_slice(signature));
+        out
+    }
+
+    fn read(reader: &mut Reader<'_>, header: Header, signed: bool) -> Result<Self, DecodeError> {
+        zero(header.param2 >> 6)?;
+        let number = reader.u8()?;
+        let length = reader.u24()?;
+        let mut record = Reader::new(reader.bytes(length as usize)?);
+        let mut blocks: Vec<Block> = Vec::new();
+        for _ in 0..number {
+            let block = Block::read(&mut record)?;
+            // Two blocks of one index would let a reader choose which one to believe.
+            if blocks.iter().any(|other| other.index == block.index) {
+                return Err(value("Index", block.index));
+            }
+            blocks.push(block);
+        }
+        record.finish(1)?;
+        let nonce = reader.array()?;
+        let opaque_length = reader.u16()?;
+        if usize::from(opaque_length) > super::opaque::MAX_LENGTH {
+            return Err(value("OpaqueDataLength", opaque_length));
+        }
+        let opaque = reader.bytes(opaque_length.into())?.to_vec();
+        Ok(MeasurementsResponse {
+            count: header.param1,
+            slot: slot(header.param2 & 0xf)?,
+            content_changed: header.param2 >> 4,
+            blocks,
+            nonce,
+            opaque,
+            signature: if signed { Some(reader.array()?) } else { None },
+        })
+    }
+}

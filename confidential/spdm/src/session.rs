@@ -1,0 +1,200 @@
+//! Secured messages (DSP0277): the records of a session.
+//!
+//! A record is the session's id, a sequence number as far as the transport transmits it, the length
+//! of the rest, and the rest: the message with its length, encrypted, and a tag. All that is in
+//! clear is bound by the tag. Sequence numbers count from zero for each key and direction, so a
+//! record that is repeated, missing or out of place does not decrypt.
+//!
+//! What goes on inside a session is the business of `requester` and `responder`; that a session
+//! whose record fails is over, too.
+
+use alloc::vec::Vec;
+
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::{Aes256Gcm, KeyInit};
+use zeroize::Zeroizing;
+
+use crate::key_schedule::DirectionKeys;
+use crate::transport::Framing;
+use crate::wire::{DecodeError, Reader};
+
+const TAG_SIZE: usize = 16;
+
+/// Records under one key: far above what a session's control messages need, and as many as NIST SP
+/// 800-38D allows a key of any kind.
+const MAX_SEQUENCE: u64 = 1 << 32;
+
+/// Why a record is not sealed or opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The record's framing is malformed.
+    #[error("Record is malformed")]
+    Malformed(#[from] DecodeError),
+    /// The record names another session.
+    #[error("Record is of session {found:#010x}, which does not exist")]
+    UnknownSession {
+        /// The record's session id.
+        found: u32,
+    },
+    /// The record is not the next one that the peer has sealed.
+    #[error("Record does not decrypt; establish a new session")]
+    Forged,
+    /// The message does not fit a record.
+    #[error("Message of {length} bytes does not fit a record; shorten it")]
+    TooLong {
+        /// Bytes of the message.
+        length: usize,
+    },
+    /// The key has sealed all it may.
+    #[error("The session's key is used up; establish a new session")]
+    Exhausted,
+}
+
+/// A session's two directions, seen from one end.
+pub(crate) struct SecuredSession {
+    id: u32,
+    framing: Framing,
+    sending: RecordKeys,
+    receiving: RecordKeys,
+}
+
+struct RecordKeys {
+    cipher: Aes256Gcm,
+    iv: Zeroizing<[u8; 12]>,
+    sequence: u64,
+}
+
+impl SecuredSession {
+    pub(crate) fn new(
+        id: u32,
+        framing: Framing,
+        sending: &DirectionKeys,
+        receiving: &DirectionKeys,
+    ) -> SecuredSession {
+        SecuredSession {
+            id,
+            framing,
+            sending: RecordKeys::new(sending),
+            receiving: RecordKeys::new(receiving),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The next phase's session: other keys, sequence numbers from zero.
+    pub(crate) fn with_keys(
+        &self,
+        sending: &DirectionKeys,
+        receiving: &DirectionKeys,
+    ) -> SecuredSession {
+        SecuredSession::new(self.id, self.framing, sending, receiving)
+    }
+
+    /// The record that carries a message.
+    pub(crate) fn seal(&mut self, message: &[u8]) -> Result<Vec<u8>, SessionError> {
+        let too_long = || SessionError::TooLong { length: message.len() };
+        let message_length = u16::try_from(message.len()).map_err(|_| too_long())?;
+        let length = u16::try_from(2 + message.len() + TAG_SIZE).map_err(|_| too_long())?;
+        let sequence = self.sending.next()?;
+
+        let mut record = self.id.to_le_bytes().to_vec();
+        record.extend(sequence.to_le_bytes().iter().take(self.framing.sequence_size));
+        record.extend_from_slice(&length.to_le_bytes());
+        let mut body = Vec::with_capacity(length.into());
+        body.extend_from_slice(&message_length.to_le_bytes());
+        body.extend_from_slice(message);
+
+        let nonce = self.sending.nonce(sequence);
+        let tag = self
+            .sending
+            .cipher
+            .encrypt_inout_detached(&nonce.into(), &record, body.as_mut_slice().into())
+            .map_err(|_| too_long())?;
+        record.extend_from_slice(&body);
+        record.extend_from_slice(&tag);
+        Ok(record)
+    }
+
+    /// The message in a record, which must be the next one.
+    pub(crate) fn open(&mut self, record: &[u8]) -> Result<Zeroizing<Vec<u8>>, SessionError> {
+        let mut reader = Reader::new(record);
+        let id = reader.u32()?;
+        if id != self.id {
+            return Err(SessionError::UnknownSession { found: id });
+        }
+        let transmitted = reader.bytes(self.framing.sequence_size)?;
+        let length = reader.u16()?;
+        let header_size = record.len() - reader.rest().len();
+        let mut rest = Reader::new(reader.bytes(length.into())?);
+        reader.finish(self.framing.alignment)?;
+        let body_size = rest
+            .rest()
+            .len()
+            .checked_sub(TAG_SIZE)
+            .ok_or_else(|| DecodeError::Truncated { missing: TAG_SIZE - rest.rest().len() })?;
+        let mut body = Zeroizing::new(rest.bytes(body_size)?.to_vec());
+        let tag: [u8; TAG_SIZE] = rest.array()?;
+
+        let sequence = self.receiving.sequence;
+        if sequence.to_le_bytes().get(..transmitted.len()) != Some(transmitted) {
+            return Err(SessionError::Forged);
+        }
+        self.receiving.next()?;
+        let header = record.get(..header_size).unwrap_or_default();
+        let nonce = self.receiving.nonce(sequence);
+        self.receiving
+            .cipher
+            .decrypt_inout_detached(&nonce.into(), header, body.as_mut_slice().into(), &tag.into())
+            .map_err(|_| SessionError::Forged)?;
+
+        // Whoever sealed a record that is malformed inside has lost the thread as much as a forger.
+        message_in(&body).map_err(|_| SessionError::Forged)
+    }
+}
+
+impl RecordKeys {
+    fn new(keys: &DirectionKeys) -> RecordKeys {
+        RecordKeys {
+            cipher: Aes256Gcm::new((&keys.key).into()),
+            iv: Zeroizing::new(keys.iv),
+            sequence: 0,
+        }
+    }
+
+    /// Takes a sequence number, for good: the record may fail, the number is not used again.
+    fn next(&mut self) -> Result<u64, SessionError> {
+        let sequence = self.sequence;
+        if sequence >= MAX_SEQUENCE {
+            return Err(SessionError::Exhausted);
+        }
+        self.sequence += 1;
+        Ok(sequence)
+    }
+
+    /// The IV with the sequence number, little-endian, exclusive-ored into its first bytes.
+    fn nonce(&self, sequence: u64) -> [u8; 12] {
+        let mut nonce = *self.iv;
+        nonce.iter_mut().zip(sequence.to_le_bytes()).for_each(|(byte, number)| *byte ^= number);
+        nonce
+    }
+}
+
+/// The message in a record's plaintext.
+fn message_in(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, DecodeError> {
+    let mut reader = Reader::new(body);
+    let length = reader.u16()?;
+    let message = Zeroizing::new(reader.bytes(length.into())?.to_vec());
+    // Behind the message a transport may ask for random bytes; the ones here do not.
+    reader.finish(1)?;
+    Ok(message)
+}
+
+/// The session that a record names, before anything of it is believed.
+pub(crate) fn peek_session(record: &[u8]) -> Result<u32, DecodeError> {
+    Reader::new(record).u32()
+}
+
+#[cfg(test)]
+mod tests;
