@@ -1,8 +1,8 @@
 //! Evidence, reference values, policy, verdict: what a relying party checks before it trusts a GPU.
 //!
-//! Evidence is what a GPU says: a certificate chain and signed measurements . What it
+//! Evidence is what a GPU says: a certificate chain and signed measurements ([`evidence`]). What it
 //! is held against comes from the maker ([`reference_values`], [`revocation`]), both verified
-//! against one pinned root, and from the relying party ([`policy`]). A verifier puts
+//! against one pinned root, and from the relying party ([`policy`]). [`verify`](mod@verify) puts
 //! them together; what comes out is a [`verdict`], which is trust with the facts that it rests on,
 //! or a refusal with a code that never changes its meaning.
 //!
@@ -14,13 +14,17 @@
 extern crate alloc;
 
 pub mod corim;
+pub mod evidence;
 pub mod policy;
 pub mod reference_values;
 pub mod revocation;
 pub mod verdict;
+pub mod verify;
 
+pub use evidence::{Evidence, Freshness};
 pub use policy::Policy;
 pub use ravelin_dice::{Clock, TrustAnchor, UnixTime};
 pub use reference_values::ReferenceValues;
 pub use revocation::RevocationList;
 pub use verdict::{Code, Verdict};
+pub use verify::{all_trusted, verify, verify_all, verify_chain};

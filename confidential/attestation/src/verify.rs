@@ -177,7 +177,7 @@ fn not_revoked(leaf: &Leaf, revocation: &RevocationList) -> Result<(), Code> {
 }
 
 fn fresh(claims: &Claims, expected: &Freshness) -> Result<(), Code> {
-    if claims.nonce == expected.nonce() { Ok(()) } else { Err(Code::NonceMismatch) }
+    if claims.nonce == *expected.nonce() { Ok(()) } else { Err(Code::NonceMismatch) }
 }
 
 /// The measurements and the certificate were made by the same boot: they agree on everything that
