@@ -32,6 +32,8 @@ pub mod responder;
 pub mod session;
 mod signature;
 mod suite;
+#[cfg(test)]
+mod test_support;
 mod transcript;
 pub mod transport;
 pub mod version;

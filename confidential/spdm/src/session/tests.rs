@@ -1,1 +1,101 @@
+//! Records as DSP0277 lays them out, and attacks on them.
 
+use std::vec;
+
+use super::*;
+use crate::transport::doe;
+
+fn keys(byte: u8) -> DirectionKeys {
+    DirectionKeys { key: [byte; 32], iv: [byte; 12] }
+}
+
+fn ends(framing: Framing) -> (SecuredSession, SecuredSession) {
+    let id = 0x0001_1234;
+    (
+        SecuredSession::new(id, framing, &keys(1), &keys(2)),
+        SecuredSession::new(id, framing, &keys(2), &keys(1)),
+    )
+}
+
+#[test]
+fn a_record_is_laid_out_as_the_specification_says() {
+    let (mut sender, _) = ends(doe::FRAMING);
+    let first = sender.seal(b"hello").unwrap();
+    let second = sender.seal(b"hello").unwrap();
+    for (sequence, record) in [first, second].into_iter().enumerate() {
+        // Session id, then the length of what follows: 2 for a length, the message, the tag.
+        assert_eq!(record[..6], [0x34, 0x12, 0x01, 0x00, 2 + 5 + 16, 0]);
+        let mut nonce = [1; 12];
+        nonce[0] ^= sequence as u8;
+        let mut body = vec![5, 0];
+        body.extend_from_slice(b"hello");
+        let cipher = Aes256Gcm::new((&[1; 32]).into());
+        let buffer = body.as_mut_slice().into();
+        let tag = cipher.encrypt_inout_detached(&nonce.into(), &record[..6], buffer).unwrap();
+        assert_eq!(record[6..], [body.as_slice(), &tag].concat());
+    }
+}
+
+#[test]
+fn a_transport_may_transmit_the_sequence_number() {
+    let (mut sender, mut receiver) = ends(Framing { alignment: 1, sequence_size: 2 });
+    for sequence in 0..3 {
+        let record = sender.seal(b"hello").unwrap();
+        assert_eq!(record[4..8], [sequence, 0, 2 + 5 + 16, 0]);
+        assert_eq!(receiver.open(&record).unwrap().as_slice(), b"hello");
+    }
+    let mut record = sender.seal(b"hello").unwrap();
+    record[4] += 1;
+    assert_eq!(receiver.open(&record), Err(SessionError::Forged));
+}
+
+#[test]
+fn every_byte_of_a_record_counts() {
+    let record = ends(doe::FRAMING).0.seal(b"hello").unwrap();
+    for bit in 0..record.len() * 8 {
+        let mut changed = record.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(ends(doe::FRAMING).1.open(&changed).is_err(), "bit {bit}");
+    }
+    assert!(ends(doe::FRAMING).1.open(&record).is_ok());
+}
+
+#[test]
+fn replayed_reordered_and_reflected_records_do_not_open() {
+    let (mut sender, mut receiver) = ends(doe::FRAMING);
+    let records = [(); 3].map(|()| sender.seal(b"hello").unwrap());
+    assert!(receiver.open(&records[0]).is_ok());
+    assert_eq!(receiver.open(&records[0]), Err(SessionError::Forged));
+    let (_, mut receiver) = ends(doe::FRAMING);
+    assert_eq!(receiver.open(&records[1]), Err(SessionError::Forged));
+    assert_eq!(sender.open(&records[0]), Err(SessionError::Forged));
+}
+
+#[test]
+fn padding_of_the_transport_is_checked_and_bounded() {
+    let record = ends(doe::FRAMING).0.seal(b"hello").unwrap();
+    let padded = |padding: &[u8]| [record.as_slice(), padding].concat();
+    assert!(ends(doe::FRAMING).1.open(&padded(&[0; 3])).is_ok());
+    assert!(ends(doe::FRAMING).1.open(&padded(&[0; 4])).is_err());
+    assert!(ends(doe::FRAMING).1.open(&padded(&[0, 1])).is_err());
+}
+
+#[test]
+fn a_used_up_key_seals_and_opens_nothing() {
+    let (mut sender, mut receiver) = ends(doe::FRAMING);
+    sender.sending.sequence = MAX_SEQUENCE - 1;
+    receiver.receiving.sequence = MAX_SEQUENCE - 1;
+    let last = sender.seal(b"hello").unwrap();
+    assert!(receiver.open(&last).is_ok());
+    assert_eq!(sender.seal(b"hello"), Err(SessionError::Exhausted));
+    assert_eq!(receiver.open(&last), Err(SessionError::Exhausted));
+}
+
+#[test]
+fn a_message_that_does_not_fit_is_refused() {
+    let (mut sender, _) = ends(doe::FRAMING);
+    let longest = usize::from(u16::MAX) - 2 - 16;
+    assert!(sender.seal(&vec![0; longest]).is_ok());
+    let length = longest + 1;
+    assert_eq!(sender.seal(&vec![0; length]), Err(SessionError::TooLong { length }));
+}
