@@ -46,7 +46,7 @@ pub enum Error {
 }
 
 /// Reference values whose signature was verified, and the root that they were verified against.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ReferenceValues {
     root: TrustAnchor,
     signer: ReferenceSigner,

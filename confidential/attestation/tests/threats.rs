@@ -26,7 +26,7 @@ fn row_8_old_revoked_expired_and_foreign_devices_are_refused_each_by_name() {
     let mut setup = Setup::good();
     let [identity, leaf] = setup.path().try_into().expect("two certificates");
     for (revoked, code) in [(leaf, "attestation-key-revoked"), (identity, "identity-revoked")] {
-        setup.revocation = revocation(&maker(), [revoked], reference_values::VALIDITY);
+        setup.revocation = revocation(maker(), [revoked], reference_values::VALIDITY);
         assert_eq!(setup.code(), code);
     }
 
@@ -45,7 +45,7 @@ fn row_8_revoking_one_device_leaves_the_others_alone() {
     let other = maker().provision("0002").expect("a device");
     let mut setup = Setup::device(&other, &Boot::good());
     let revoked: [_; 2] = revoked.try_into().expect("two certificates");
-    setup.revocation = revocation(&maker(), revoked, reference_values::VALIDITY);
+    setup.revocation = revocation(maker(), revoked, reference_values::VALIDITY);
     assert_eq!(setup.code(), "trusted");
 }
 

@@ -23,6 +23,7 @@ use ravelin_maker::{DeviceIdentity, FirmwareSet, MODEL, Maker, VENDOR, reference
 use ravelin_spdm::measurements::MeasurementTranscript;
 use sha2::{Digest as _, Sha384};
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 /// 2026-11-24.
 pub const NOW: UnixTime = UnixTime(1_795_478_400);
@@ -34,8 +35,16 @@ pub fn key(number: u8) -> SigningKey {
     SecretKey::from_slice(&[number; 48]).expect("a small number is a scalar").into()
 }
 
-pub fn maker() -> Maker {
-    Maker::development().expect("the development maker")
+/// The development maker. One for all: making it costs three signatures.
+pub fn maker() -> &'static Maker {
+    static MAKER: OnceLock<Maker> = OnceLock::new();
+    MAKER.get_or_init(|| Maker::development().expect("the development maker"))
+}
+
+/// The development maker's reference values. One for all: reading them costs two verifications.
+pub fn development_references() -> ReferenceValues {
+    static REFERENCES: OnceLock<ReferenceValues> = OnceLock::new();
+    REFERENCES.get_or_init(|| references(maker(), &reference_values::manifest())).clone()
 }
 
 pub fn freshness(nonce: u8, guest: u8) -> Freshness {
@@ -157,6 +166,7 @@ pub fn transcript(
 }
 
 /// All that a verification needs.
+#[derive(Clone)]
 pub struct Setup {
     pub evidence: Evidence,
     pub policy: Policy,
@@ -172,19 +182,6 @@ impl Setup {
         Setup::of(&Boot::good())
     }
 
-    /// The same again, without signing anything anew.
-    pub fn good_from(other: &Setup) -> Setup {
-        let maker = maker();
-        Setup {
-            evidence: other.evidence.clone(),
-            policy: other.policy,
-            references: references(&maker, other.references.manifest()),
-            revocation: other.revocation.clone(),
-            now: other.now,
-            expected: other.expected.clone(),
-        }
-    }
-
     /// The development maker's first device after this boot.
     pub fn of(boot: &Boot) -> Setup {
         Setup::device(&maker().provision("0001").expect("a device"), boot)
@@ -192,13 +189,12 @@ impl Setup {
 
     /// A device after a boot, before a verifier that pins the development maker's root.
     pub fn device(device: &DeviceIdentity, boot: &Boot) -> Setup {
-        let maker = maker();
         let expected = freshness(1, 2);
         Setup {
             evidence: boot.evidence(device, &expected),
             policy: Policy::strict(FirmwareSet::current().svn()),
-            references: references(&maker, &reference_values::manifest()),
-            revocation: revocation(&maker, [], reference_values::VALIDITY),
+            references: development_references(),
+            revocation: revocation(maker(), [], reference_values::VALIDITY),
             now: Clock::At(NOW),
             expected,
         }
