@@ -285,3 +285,18 @@ fn a_certificate_for_another_key_makes_no_issuer() {
     let wrong = Issuer::new(key(8), world.root.certificate().to_vec());
     assert!(matches!(wrong, Err(issue::Error::KeyMismatch)));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn rubbish_does_not_panic(rubbish: Vec<u8>, at in 0_usize..500, index in 0_usize..3) {
+        let world = World::new();
+        let _ = Chain::split(&rubbish);
+        let _ = TrustAnchor::new(&rubbish);
+        let mut chain = world.chain();
+        let place = at.min(chain[index].len());
+        chain[index].splice(place..place, rubbish.clone());
+        proptest::prop_assert_eq!(world.verify(&chain, NOW).is_ok(), rubbish.is_empty());
+    }
+}

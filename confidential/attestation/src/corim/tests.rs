@@ -101,3 +101,14 @@ fn a_minimum_in_the_place_of_a_version_is_refused() {
     });
     assert_eq!(refused, Err(Error("a CBOR tag")));
 }
+
+proptest::proptest! {
+    #[test]
+    fn rubbish_does_not_panic(rubbish: Vec<u8>, at in 0_usize..600) {
+        let _ = Manifest::decode(&rubbish);
+        let mut bytes = example().encode();
+        let place = at.min(bytes.len());
+        bytes.splice(place..place, rubbish);
+        let _ = Manifest::decode(&bytes);
+    }
+}
