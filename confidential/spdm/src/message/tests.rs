@@ -117,7 +117,7 @@ fn an_offer_of_everything_is_read_and_the_suite_picked() {
     );
     let offer: NegotiateAlgorithms = decode(&whole, V, ()).unwrap();
     let choice = suite::choose(&offer).unwrap();
-    let picked: vec::Vec<_> = choice.algorithms.iter().map(|one| one.supported).collect();
+    let picked: Vec<_> = choice.algorithms.iter().map(|one| one.supported).collect();
     assert_eq!(picked, [0x10, 2, 0, 1]);
     assert_eq!((choice.base_asymmetric, choice.base_hash), (0x80, 2));
 }
