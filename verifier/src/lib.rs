@@ -1,0 +1,19 @@
+//! The offline verifier.
+//!
+//! Evidence in, verdict out: each device's evidence is read, judged check by check against what
+//! the relying party pins (roots, reference values, revocation lists, a policy, a time), and every
+//! check is a line of the result. There is no network code here and none in what the crate depends
+//! on uses it; whatever is needed comes as a file.
+//!
+//! The rooms: [`nvidia`] for NVIDIA GPUs, [`snp`] for AMD SEV-SNP guests, [`model`] for Ravelin's
+//! own GPU; [`x509`] for the certificates of all of them; [`policy`], [`result`] and [`roots`].
+//! [`cli`] turns arguments and files into calls, and verdicts into text.
+
+pub mod cli;
+pub mod model;
+pub mod nvidia;
+pub mod policy;
+pub mod result;
+pub mod roots;
+pub mod snp;
+pub mod x509;
