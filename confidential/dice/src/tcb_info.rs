@@ -115,10 +115,14 @@ impl TcbInfo {
 }
 
 impl OperationalFlags {
+    /// A named bit list: DER drops its trailing zeros (X.690, 11.2.2).
     fn encode(self) -> der::Result<BitString> {
         let bits = [self.not_configured, self.not_secure, self.recovery, self.debug];
         let byte = bits.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit)) << 4;
-        BitString::new(4, [byte])
+        match byte {
+            0 => BitString::new(0, []),
+            _ => BitString::new(byte.trailing_zeros() as u8, [byte]),
+        }
     }
 
     /// Bits beyond the four that the profile knows are reasons that it does not understand: refused.
@@ -204,6 +208,18 @@ mod tests {
         der[1] = (der.len() - 2) as u8;
         assert_eq!(example().encode().unwrap(), der);
         assert_eq!(TcbInfo::decode(&der), Some(example()));
+    }
+
+    #[test]
+    fn flags_are_a_named_bit_list() {
+        let flags = |bits: [bool; 4]| {
+            let [not_configured, not_secure, recovery, debug] = bits;
+            let flags = OperationalFlags { not_configured, not_secure, recovery, debug };
+            flags.encode().unwrap().to_der().unwrap()
+        };
+        assert_eq!(flags([false; 4]), [3, 1, 0]);
+        assert_eq!(flags([false, true, false, false]), [3, 2, 6, 0x40]);
+        assert_eq!(flags([true, false, false, true]), [3, 2, 4, 0x90]);
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn a_leaf_without_its_tcb_info_is_refused_by_name() {
     let refused = verify_with(2, &oid, &[0x67, 0x81, 5, 5, 4, 2]);
     assert_eq!(refused, Some(Error::TcbInfoMissing));
     // It is there, but its flags are now another field.
-    let refused = verify_with(2, &[0x87, 2, 4, 0], &[0x88, 2, 4, 0]);
+    let refused = verify_with(2, &[0x87, 1, 0], &[0x88, 1, 0]);
     assert_eq!(refused, Some(Error::WrongProfile { index: 2, rule: Rule::TcbInfo }));
 }
 
