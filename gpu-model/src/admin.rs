@@ -42,6 +42,14 @@ pub struct Info {
     pub model: &'static str,
     /// Serial number.
     pub serial: u64,
+    /// SHA-384 of the device identity's public key, hex.
+    pub identity: String,
+    /// Version of the firmware, for people.
+    pub firmware_version: String,
+    /// Firmware id that the last boot measured, hex; empty while booting.
+    pub firmware: String,
+    /// Security version of the firmware.
+    pub svn: u32,
     /// "booting", "ready", "session" or "failed".
     pub status: &'static str,
     /// Mode in force: "off", "on" or "devtools"; empty while booting.
@@ -94,6 +102,3 @@ impl AdminPort {
         self.machine.choose_mode(mode);
     }
 }
-
-#[cfg(test)]
-mod tests;

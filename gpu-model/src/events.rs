@@ -17,7 +17,7 @@ use crate::admin::{ResetKind, names};
 use crate::firewall::{Access, Initiator};
 
 /// Events kept; older ones are forgotten, which their numbers show.
-pub const CAPACITY: usize = 1024;
+pub(crate) const CAPACITY: usize = 1024;
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -71,7 +71,7 @@ impl Admitted<'_> {
     /// Leave for `length` bytes from `offset` inside this range; `None` if they are not all inside.
     pub(crate) fn part(&self, offset: u64, length: u64) -> Option<Self> {
         let end = offset.checked_add(length)?;
-        (end <= self.length).then_some(Admitted {
+        (end <= self.length).then(|| Admitted {
             address: self.address + offset,
             length,
             firewall: PhantomData,

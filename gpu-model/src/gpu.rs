@@ -9,20 +9,19 @@ use std::thread::JoinHandle;
 
 use ravelin_gpu_abi::registers::{MAGIC_VALUE, Mode, VERSION_VALUE};
 use ravelin_gpu_abi::{Engine, WINDOW_BAR_SIZE};
+use ravelin_maker::FirmwareSet;
 use thiserror::Error;
 
 use crate::admin::AdminPort;
 use crate::firewall::{Access, Admitted, Initiator, Refused};
-use crate::firmware::FirmwareSet;
 use crate::hbm;
 use crate::host::{HostMemory, Interrupts};
+use crate::hrot;
 use crate::life::Life;
 use crate::machine::Machine;
 use crate::registers::{self, Half, Register, RingRegister};
+use crate::sec2;
 use crate::worker;
-
-/// The model's name, as in its identity certificate.
-pub const MODEL: &str = "APM-1";
 
 /// What kind of GPU to power on.
 #[derive(Clone, Debug)]
@@ -49,6 +48,12 @@ pub enum Error {
     /// HBM of an impossible size.
     #[error("the GPU has no such memory")]
     Memory(#[from] hbm::Error),
+    /// The root of trust has no identity, or did not come up.
+    #[error("the GPU's root of trust does not come up")]
+    RootOfTrust(#[from] hrot::Error),
+    /// SEC2 did not come up.
+    #[error("the GPU's security processor does not come up")]
+    Sec2(#[from] sec2::Error),
     /// The system gave no thread for an engine.
     #[error("no thread for engine {engine:?}: raise the limit on threads")]
     Thread {
@@ -146,6 +151,11 @@ impl Gpu {
     /// The operator's port.
     pub fn admin(&self) -> AdminPort {
         AdminPort::new(Arc::clone(&self.machine))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// An access to HBM from the bus, if the firewall admits it; nothing at all while booting.

@@ -128,6 +128,28 @@ impl Hbm {
         }
     }
 
+    /// Whether `needle` stands in any one chunk.
+    #[cfg(test)]
+    pub(crate) fn holds(&self, needle: &[u8]) -> bool {
+        self.chunks.iter().any(|chunk| {
+            let chunk = chunk.read();
+            let bytes = chunk.as_ref().map_or(&[][..], Chunk::bytes);
+            // By the first byte, which is quick where most is zero.
+            (0..bytes.len()).any(|at| bytes[at] == needle[0] && bytes[at..].starts_with(needle))
+        })
+    }
+
+    /// Whether no byte is another than these.
+    #[cfg(test)]
+    pub(crate) fn holds_only(&self, these: &[u8]) -> bool {
+        self.chunks.iter().all(|chunk| {
+            chunk
+                .read()
+                .as_ref()
+                .is_none_or(|chunk| chunk.bytes().iter().all(|byte| these.contains(byte)))
+        })
+    }
+
     fn check(&self, place: &Admitted<'_>, buffer: usize) -> Result<(), Error> {
         let (address, length) = (place.address(), place.length());
         if buffer as u64 != length {

@@ -14,29 +14,33 @@ use ravelin_gpu_abi::registers::{Mode, Status};
 use crate::channel::Channel;
 use crate::firewall::Firewall;
 use crate::hbm::Hbm;
+use crate::hrot::{Evidence, Measurements};
 use crate::lease::{Lease, Leases};
 use crate::ring::RingBlock;
+use crate::sec2::{self, Sec2};
 
 /// What a boot brings into being.
 pub(crate) struct Life {
     pub(crate) firewall: Firewall,
+    pub(crate) measurements: Measurements,
     pub(crate) blocks: [Mutex<RingBlock>; Engine::ALL.len()],
     channels: [Mutex<Channel>; Engine::ALL.len()],
-    /// Number of the session in force; 0 without one. Held by whoever opens or closes channels.
-    pub(crate) session: Mutex<u32>,
+    /// Held by whoever opens or closes channels.
+    pub(crate) sec2: Mutex<Sec2>,
     status: AtomicU32,
 }
 
 impl Life {
     /// A life that answers but works for nobody yet.
-    pub(crate) fn new(firewall: Firewall) -> Life {
-        Life {
+    pub(crate) fn new(firewall: Firewall, evidence: Evidence) -> Result<Life, sec2::Error> {
+        Ok(Life {
             firewall,
+            measurements: evidence.measurements.clone(),
+            sec2: Mutex::new(Sec2::new(evidence)?),
             blocks: Default::default(),
             channels: Engine::ALL.map(|_| Mutex::new(Channel::Closed)),
-            session: Mutex::new(0),
             status: AtomicU32::new(Status::Ready as u32),
-        }
+        })
     }
 
     /// The device's status.
@@ -68,7 +72,7 @@ impl Life {
     }
 
     /// Withdraws the lease, wipes every key and, where memory is protected, what the session left
-    /// there: the next session may be another tenant's. To be called by one thread at a time.
+    /// there: the next session may be another tenant's. The caller holds SEC2.
     pub(crate) fn close(&self, leases: &Leases, hbm: &Hbm, status: Status) {
         leases.withdraw();
         for channel in &self.channels {
@@ -94,6 +98,12 @@ impl Life {
         }
         self.status.store(Status::Session as u32, SeqCst);
         leases.grant();
+    }
+
+    /// Whether no channel has keys.
+    #[cfg(test)]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.channels.iter().all(|channel| matches!(*channel.lock(), Channel::Closed))
     }
 
     /// A driver of plain mode that enables an engine's ring counts its requests from 1 again.

@@ -6,7 +6,7 @@
 //! landing lands first, whole; none lands later); only then is all of HBM scrubbed, firmware
 //! measured, and a new life put in place. Status is `Booting` from the taking to the putting.
 //!
-//! Locks, in the order in which they may be held: `resetting`, `life`, a channel or a ring block,
+//! Locks, in the order in which they may be held: `resetting`, `life`, SEC2, a channel or a ring block,
 //! a chunk of HBM. No lock is held across a call to [`HostMemory`](crate::host::HostMemory) but
 //! the engine's own.
 
@@ -14,24 +14,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use parking_lot::{Mutex, RwLock};
+use ravelin_channel::ExportMasterSecret;
 use ravelin_gpu_abi::registers::{Mode, Status};
 use ravelin_gpu_abi::{EVENT_VECTOR, Engine};
+use ravelin_spdm::responder::Event;
 
 use crate::admin::{Info, ResetKind, names};
 use crate::bell::Bell;
 use crate::dma::Dma;
 use crate::events::{Log, What};
 use crate::firewall::{Access, Firewall, Initiator};
-use crate::gpu::{Error, GpuConfig, MODEL};
+use crate::gpu::{Error, GpuConfig};
 use crate::hbm::Hbm;
 use crate::host::{HostMemory, Interrupts};
+use crate::hrot::Hrot;
 use crate::lease::{Lease, Leases};
 use crate::life::Life;
 use crate::telemetry::{Counters, Telemetry};
 
 /// The device behind the bus.
 pub(crate) struct Machine {
-    pub(crate) config: GpuConfig,
+    config: GpuConfig,
+    hrot: Hrot,
     pub(crate) hbm: Hbm,
     pub(crate) dma: Dma,
     pub(crate) leases: Leases,
@@ -55,6 +59,7 @@ impl Machine {
         log.record(What::PowerOn);
         Ok(Machine {
             hbm: Hbm::new(config.memory)?,
+            hrot: Hrot::provisioned(config.serial)?,
             dma: Dma::new(memory),
             leases: Leases::new(),
             log,
@@ -71,8 +76,13 @@ impl Machine {
     /// Scrubs, measures, and puts a new life in place of none.
     pub(crate) fn boot(&self) -> Result<(), Error> {
         self.hbm.scrub(0..self.hbm.size());
-        let life = Life::new(Firewall::lock(self.next_mode(), self.hbm.size()));
-        let mode = life.firewall.mode();
+        let firewall = Firewall::lock(self.next_mode(), self.hbm.size());
+        let mode = firewall.mode();
+        let evidence = self
+            .hrot
+            .boot(&self.config.firmware, &firewall)
+            .inspect_err(|_| self.log.record(What::BootFailed))?;
+        let life = Life::new(firewall, evidence)?;
         {
             let mut place = self.life.write();
             self.leases.restart();
@@ -110,9 +120,47 @@ impl Machine {
         self.hbm.scrub(0..self.hbm.size());
     }
 
-    /// SEC2's answer to a DOE data object.
-    pub(crate) fn doe_exchange(&self, _object: &[u8]) -> Vec<u8> {
-        Vec::new()
+    /// SEC2's answer to a DOE data object, and what follows from it for the channels.
+    pub(crate) fn doe_exchange(&self, object: &[u8]) -> Vec<u8> {
+        let life = self.life.read();
+        let Some(life) = &*life else { return Vec::new() };
+        let mut sec2 = life.sec2.lock();
+        let (response, event) = sec2.exchange(object);
+        match event {
+            Some(Event::SessionEstablished { export_secret, .. }) => {
+                sec2.session = self.session_established(life, &export_secret);
+            }
+            Some(Event::SessionEnded { .. }) => self.session_ended(life, sec2.end_session()),
+            None => {}
+        }
+        response
+    }
+
+    /// Closes the channels of a session that the requester has ended. The caller holds SEC2.
+    fn session_ended(&self, life: &Life, session: u32) {
+        // After a failure there is nothing left to end, and the failure is to be seen.
+        if session == 0 {
+            return;
+        }
+        life.close(&self.leases, &self.hbm, Status::Ready);
+        if life.is_plain() {
+            life.open_plain(&self.leases, Status::Ready);
+        }
+        self.log.record(What::SessionEnded { session });
+    }
+
+    /// Ends the session before, if there is one, and opens channels under the keys of a new one. In
+    /// plain mode records stay plain, and begin anew. Gives the session's number. The caller holds
+    /// SEC2.
+    fn session_established(&self, life: &Life, secret: &ExportMasterSecret) -> u32 {
+        life.close(&self.leases, &self.hbm, Status::Ready);
+        let session = self.counters.sessions.fetch_add(1, SeqCst) + 1;
+        match life.is_plain() {
+            true => life.open_plain(&self.leases, Status::Session),
+            false => life.open_sealed(&self.leases, secret),
+        }
+        self.log.record(What::SessionEstablished { session });
+        session
     }
 
     /// Ends the session of `lease`, if it still is in force, for a record of `engine`'s ring that
@@ -120,13 +168,13 @@ impl Machine {
     pub(crate) fn fail_session(&self, lease: Lease, engine: Engine) {
         let life = self.life.read();
         let Some(life) = &*life else { return };
-        let mut session = life.session.lock();
+        let mut sec2 = life.sec2.lock();
         if !self.leases.is_live(lease) {
             return;
         }
         life.close(&self.leases, &self.hbm, Status::Failed);
         self.counters.session_failures.fetch_add(1, SeqCst);
-        self.log.record(What::SessionFailed { session: std::mem::take(&mut *session), engine });
+        self.log.record(What::SessionFailed { session: sec2.end_session(), engine });
         self.interrupts.raise(EVENT_VECTOR);
     }
 
@@ -179,8 +227,12 @@ impl Machine {
         let life = life.as_ref();
         let protected = life.map_or(0..0, |life| life.firewall.protected());
         Info {
-            model: MODEL,
+            model: ravelin_maker::MODEL,
             serial: self.config.serial,
+            identity: hex(&self.hrot.identity()),
+            firmware_version: self.config.firmware.version().to_owned(),
+            firmware: life.map_or(String::new(), |life| hex(&life.measurements.firmware_id())),
+            svn: self.config.firmware.svn(),
             status: names::of_status(Machine::status_of(life)),
             mode: life.map_or("", |life| names::of_mode(life.firewall.mode())),
             next_mode: names::of_mode(self.next_mode()),
@@ -195,4 +247,9 @@ impl Machine {
         let status = names::of_status(self.status());
         self.counters.snapshot(status, self.log.now_us(), self.hbm.resident())
     }
+}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
