@@ -1,0 +1,80 @@
+//! What cargo builds for the machine: test programs and the binaries, as cargo itself names them.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use cargo_metadata::{Artifact, Message};
+
+use crate::workspace;
+
+/// Why there is nothing to run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Cargo could not be run or read.
+    #[error("cannot run cargo")]
+    Cargo(#[source] io::Error),
+    /// The build failed, and cargo has said why.
+    #[error("{0} does not build: see cargo's message above")]
+    Build(String),
+}
+
+/// A test program.
+#[derive(Clone, Debug)]
+pub(crate) struct TestProgram {
+    /// The target's name, as `dependencies` for `tests/dependencies.rs`.
+    pub(crate) target: String,
+    /// The executable, here and in the machine.
+    pub(crate) executable: PathBuf,
+    /// Where cargo would run it.
+    pub(crate) directory: PathBuf,
+}
+
+/// Builds the test programs of a package.
+pub(crate) fn tests(package: &str) -> Result<Vec<TestProgram>, Error> {
+    let mut programs: Vec<TestProgram> = cargo(&["test", "--no-run"], package)?
+        .into_iter()
+        .filter(|artifact| artifact.profile.test)
+        .filter_map(|artifact| {
+            let directory = artifact.manifest_path.parent()?.as_std_path().to_owned();
+            Some(TestProgram {
+                target: artifact.target.name,
+                executable: artifact.executable?.into(),
+                directory,
+            })
+        })
+        .collect();
+    programs.sort_by(|a, b| (&a.target, &a.executable).cmp(&(&b.target, &b.executable)));
+    Ok(programs)
+}
+
+/// Builds the binaries of a package; by name.
+pub(crate) fn binaries(package: &str) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let built = cargo(&["build", "--bins"], package)?;
+    Ok(built.into_iter().filter_map(|a| Some((a.target.name, a.executable?.into()))).collect())
+}
+
+fn cargo(arguments: &[&str], package: &str) -> Result<Vec<Artifact>, Error> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(arguments)
+        .args(["--release", "--package", package, "--message-format", "json-render-diagnostics"])
+        .current_dir(workspace::root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(Error::Cargo)?;
+    let mut artifacts = Vec::new();
+    if let Some(output) = cargo.stdout.take() {
+        for message in Message::parse_stream(BufReader::new(output)) {
+            if let Message::CompilerArtifact(artifact) = message.map_err(Error::Cargo)?
+                && artifact.executable.is_some()
+            {
+                artifacts.push(artifact);
+            }
+        }
+    }
+    let status = cargo.wait().map_err(Error::Cargo)?;
+    if status.success() { Ok(artifacts) } else { Err(Error::Build(package.to_owned())) }
+}

@@ -1,0 +1,107 @@
+//! The suites: what each runs, on which kernel, beside which devices. Adding a suite is adding a
+//! row here.
+
+use std::time::Duration;
+
+use crate::kernel::Kernel;
+use crate::machine::{Device, Machine};
+
+/// Some work for one machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Suite {
+    /// As on the command line.
+    pub(crate) name: &'static str,
+    /// One line for people.
+    pub(crate) about: &'static str,
+    pub(crate) kernel: Kernel,
+    pub(crate) machine: Machine,
+    /// Modules that the machine loads, besides those that they need.
+    pub(crate) modules: &'static [&'static str],
+    /// Files and directories of the work tree that its jobs read, put at the same place.
+    pub(crate) files: &'static [&'static str],
+    pub(crate) work: &'static [Work],
+}
+
+/// A row of a suite.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Work {
+    /// All test programs of a package but some, by target name.
+    Tests {
+        package: &'static str,
+        /// Those that cannot run in a machine, as they need cargo or the network.
+        except: &'static [&'static str],
+    },
+    /// A command that must exit with 0. Its program is one of package `ravelin`'s, or busybox's.
+    Command { name: &'static str, command: &'static [&'static str] },
+}
+
+/// How long one test program or command may take: emulated KVM is slow, but not that slow.
+pub(crate) const LIMIT: Duration = Duration::from_secs(600);
+
+/// The machine that suites have unless they say otherwise.
+const MACHINE: Machine =
+    Machine { cpus: 2, memory_mib: 4096, devices: &[Device::Edu, Device::Nvme] };
+
+const KVM: &[&str] = &["kvm-amd"];
+
+/// What `cargo rig shell` boots.
+pub(crate) const SHELL: Suite = Suite {
+    name: "shell",
+    about: "A shell in the machine, or one command: `cargo rig shell ravelin run --json`",
+    kernel: Kernel::Stock6_1,
+    machine: MACHINE,
+    modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "tun", "vhost_vsock"],
+    files: &[],
+    work: &[],
+};
+
+/// All suites.
+pub(crate) const SUITES: &[Suite] = &[Suite {
+    name: "kvm",
+    about: "The KVM tests and the main job on both platforms, on a stock kernel's KVM",
+    kernel: Kernel::Stock6_1,
+    machine: MACHINE,
+    modules: KVM,
+    files: &["resources/reference-values"],
+    work: &[
+        Work::Command {
+            name: "the main job, platform emulated",
+            command: &["ravelin", "run", "--json", "--platform", "emulated"],
+        },
+        Work::Command {
+            name: "the main job, platform none",
+            command: &["ravelin", "run", "--json", "--platform", "none"],
+        },
+        Work::Tests { package: "ravelin", except: &[] },
+        Work::Tests { package: "ravelin-tests", except: &["dependencies"] },
+    ],
+}];
+
+/// The suite of a name.
+pub(crate) fn find(name: &str) -> Option<&'static Suite> {
+    SUITES.iter().find(|suite| suite.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_have_names_of_their_own_and_something_to_do() {
+        for (index, suite) in SUITES.iter().enumerate() {
+            assert!(!suite.work.is_empty(), "{} does nothing", suite.name);
+            assert!(SUITES[..index].iter().all(|other| other.name != suite.name));
+            assert_ne!(suite.name, SHELL.name);
+        }
+    }
+
+    #[test]
+    fn every_suite_says_which_files_it_takes_from_the_work_tree() {
+        for suite in SUITES {
+            for file in suite.files {
+                let path = crate::workspace::root().join(file);
+                assert!(path.exists(), "{}: {} does not exist", suite.name, path.display());
+            }
+        }
+    }
+}
