@@ -4,10 +4,16 @@
 //! and has no key of theirs.
 
 pub mod boot;
+pub mod cli;
+pub mod config;
+pub mod console;
+pub mod control;
 pub mod interrupts;
 pub mod kvm;
 pub mod layout;
+pub mod machine;
 pub mod memory;
 pub mod platform;
+pub mod runtime;
 pub mod vcpu;
 pub mod vm;

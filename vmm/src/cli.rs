@@ -1,0 +1,138 @@
+//! The command lines of `ravelin` and, in [`operator`], of `ravelinctl`: what can be said, and where
+//! it goes.
+//!
+//! Each subcommand is a file. Errors come out here, in one line, with an exit code from the table in
+//! [`exit`]; whatever a subcommand has made is gone by then.
+
+pub mod exit;
+pub mod foreign;
+pub mod operator;
+
+mod bench;
+mod error;
+mod guest;
+mod images;
+mod launch;
+mod output;
+mod run;
+mod signals;
+
+pub use error::Error;
+
+use clap::{Args, Parser, Subcommand};
+use exit::ExitCode;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Runs a confidential guest that attests its GPUs and works on them through an encrypted path.
+///
+/// Without a subcommand, `ravelin` runs the built-in guest: it attests one modelled GPU, classifies
+/// handwritten digits on it, and checks the result against a plain computation on the host.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ravelin",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = exit::TABLE
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a guest until it ends
+    #[command(after_help = exit::TABLE)]
+    Run(RunArgs),
+    /// Measure the path between guest and GPU
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Seal, move and open through the real path, both ways, beside the raw cipher and a memory copy
+    #[command(after_help = exit::TABLE)]
+    Transfer(BenchArgs),
+}
+
+/// Options of `ravelin run`.
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Print one JSON object (schema "ravelin.run/1") on standard output
+    #[arg(long)]
+    json: bool,
+    /// What keeps guest memory private: `emulated` separates it as SEV does but protects nothing
+    /// from this host; `none` has one memory for all
+    #[arg(long, value_name = "emulated|none")]
+    platform: Option<String>,
+    /// A GPU: apm[,memory=SIZE][,mode=on|off|devtools]; repeat it for up to 8 [default: apm, 80GiB]
+    #[arg(long, value_name = "apm[,KEY=VALUE...]")]
+    gpu: Vec<String>,
+    /// Guest memory, such as 256MiB
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Name for `ravelinctl` [default: made up]
+    #[arg(long)]
+    name: Option<String>,
+    /// What the guest does
+    #[arg(long, value_enum)]
+    workload: Option<crate::config::Workload>,
+    /// How many rounds, or `forever`
+    #[arg(long, value_name = "N|forever")]
+    repeat: Option<String>,
+    /// Classify your own images: N x 64 or N x 8 x 8 values from 0 (paper) to 16 (ink)
+    #[arg(long, value_name = "FILE.npy|FILE.csv")]
+    images: Option<PathBuf>,
+    /// A TOML file with the same words; options on the command line win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Another guest image than the built-in one: a freestanding ELF file
+    #[arg(long, value_name = "FILE", hide = true)]
+    guest_image: Option<PathBuf>,
+}
+
+/// Options of `ravelin bench transfer`.
+#[derive(Debug, Args)]
+struct BenchArgs {
+    /// Print one JSON object (schema "ravelin.bench.transfer/1") on standard output
+    #[arg(long)]
+    json: bool,
+    /// Bytes moved each way in one measurement
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    size: String,
+    /// Bytes of a record
+    #[arg(long, value_name = "SIZE", default_value = "256KiB")]
+    chunk: String,
+    /// What keeps guest memory private
+    #[arg(long, value_name = "emulated|none", default_value = "emulated")]
+    platform: String,
+    /// Another guest image than the built-in one: a freestanding ELF file
+    #[arg(long, value_name = "FILE", hide = true)]
+    guest_image: Option<PathBuf>,
+}
+
+/// Runs the command that `words` say, the program's name first. `started` is when the process began.
+pub fn main(words: impl IntoIterator<Item = OsString>, started: Instant) -> ExitCode {
+    output::start_log();
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    match cli.command {
+        None => run::run(&cli.run, started),
+        Some(Command::Run(arguments)) => run::run(&arguments, started),
+        Some(Command::Bench { what: Bench::Transfer(arguments) }) => {
+            bench::transfer(&arguments, started)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Everything that can keep a command from being done, with its exit code.
+
+use super::exit::ExitCode;
+use super::images;
+use crate::control::client;
+use crate::{boot, config, kvm, layout, machine, runtime, vm};
+use std::io;
+use std::path::PathBuf;
+
+/// Why a command could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The words make no VM.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The platform has no such name.
+    #[error("--platform: {0}")]
+    Platform(#[from] crate::platform::UnknownPlatform),
+    /// A file of the user's cannot be read.
+    #[error("cannot read {0}: check the path and its permissions")]
+    File(PathBuf, #[source] io::Error),
+    /// The guest image cannot be read.
+    #[error("cannot read the guest image {0}: check the path and its permissions")]
+    GuestImage(PathBuf, #[source] io::Error),
+    /// The images cannot be used.
+    #[error(transparent)]
+    Images(#[from] images::Error),
+    /// The payload is none.
+    #[error("the workload's payload cannot be used")]
+    Payload(#[from] ravelin_digits::Error),
+    /// There is no runtime directory.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    /// There is no machine.
+    #[error(transparent)]
+    Machine(#[from] machine::Error),
+    /// A socket, a thread or a signal handler cannot be made.
+    #[error("cannot make {0}")]
+    System(&'static str, #[source] io::Error),
+    /// There is no VM of that name.
+    #[error("no VM is called {0}: see `ravelinctl list`")]
+    NoSuchVm(config::Name),
+    /// The VM of that name is dead.
+    #[error("the VM {0} is dead: start it again, which cleans what it left")]
+    VmDead(config::Name),
+    /// The VM does not do what was asked for.
+    #[error(transparent)]
+    Control(#[from] client::Error),
+}
+
+impl Error {
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Error::Config(error) => of_config(error),
+            Error::Platform(_) => ExitCode::Usage,
+            Error::File(..) => ExitCode::BadFile,
+            Error::GuestImage(..) => ExitCode::GuestImage,
+            Error::Images(error) => error.exit_code(),
+            Error::Payload(_) | Error::System(..) => ExitCode::Internal,
+            Error::Runtime(runtime::Error::InUse(_)) => ExitCode::NameInUse,
+            Error::Runtime(_) => ExitCode::RuntimeDirectory,
+            Error::Machine(machine::Error::Vm(error)) => of_vm(error),
+            Error::Machine(_) => ExitCode::Internal,
+            Error::NoSuchVm(_) => ExitCode::NoSuchVm,
+            Error::VmDead(_) => ExitCode::VmDead,
+            Error::Control(client::Error::Refused { code, .. }) if code == "no-such-gpu" => {
+                ExitCode::NoSuchGpu
+            }
+            Error::Control(_) => ExitCode::ControlFailed,
+        }
+    }
+}
+
+fn of_config(error: &config::Error) -> ExitCode {
+    match error {
+        config::Error::SizeUnreadable { .. } => ExitCode::SizeUnreadable,
+        config::Error::SizeTooSmall { .. } | config::Error::SizeUneven { .. } => {
+            ExitCode::SizeTooSmall
+        }
+        config::Error::SizeTooLarge { .. } => ExitCode::SizeTooLarge,
+        config::Error::Gpu { .. } | config::Error::GpuCount(_) => ExitCode::BadGpu,
+        config::Error::Name(_) => ExitCode::BadName,
+        config::Error::Repeat(_) | config::Error::ImagesWithoutDigits(_) => ExitCode::Usage,
+        config::Error::File(_) => ExitCode::BadFile,
+    }
+}
+
+fn of_vm(error: &vm::Error) -> ExitCode {
+    match error {
+        vm::Error::Kvm(kvm::Error::Absent) => ExitCode::KvmAbsent,
+        vm::Error::Kvm(kvm::Error::Permission) => ExitCode::KvmPermission,
+        vm::Error::Kvm(_) => ExitCode::KvmUnsuitable,
+        vm::Error::Layout(layout::Error::Memory(_)) => ExitCode::SizeTooSmall,
+        vm::Error::Layout(layout::Error::TooLarge { .. }) => ExitCode::SizeTooLarge,
+        vm::Error::Boot(boot::Error::NoRoom(_)) => ExitCode::SizeTooSmall,
+        vm::Error::Boot(_) => ExitCode::GuestImage,
+        _ => ExitCode::Internal,
+    }
+}

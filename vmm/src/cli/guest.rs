@@ -1,0 +1,230 @@
+//! What a guest has reported: the words of a stranger, taken in one by one.
+//!
+//! A report decides what `ravelin` prints and with which code it ends, nothing else. What makes no
+//! sense is counted and left out; nothing grows with the number of lines.
+
+use super::foreign::printable;
+use super::output::Progress;
+use crate::runtime::EventLog;
+use ravelin_devices::serial::Line;
+use ravelin_report::{Bench, Event, Transfer};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest text of a guest's that is shown or kept.
+const LONGEST: usize = 200;
+/// Least time between two lines of progress about rounds that went well.
+const ROUND_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the plain computation on the host gives.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Reference {
+    /// The digit of each image.
+    pub(super) predictions: Vec<u32>,
+    /// SHA-384 of the outputs, hex.
+    pub(super) outputs_sha384: String,
+    /// What the images show, where that is known.
+    pub(super) labels: Option<Vec<u32>>,
+}
+
+/// A GPU as the guest has judged it last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct JudgedGpu {
+    pub(super) model: String,
+    pub(super) identity: String,
+    pub(super) verdict: String,
+    pub(super) firmware: String,
+    pub(super) session: u32,
+}
+
+/// How a guest says that it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finish {
+    pub(super) result: String,
+    pub(super) message: String,
+}
+
+/// Everything worth keeping of a guest's reports.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Summary {
+    pub(super) guest: Option<String>,
+    /// By place; only of GPUs that the VM has.
+    pub(super) gpus: BTreeMap<u32, JudgedGpu>,
+    /// From the first request to the verdict, for the first verdict on each GPU, added up.
+    pub(super) attest_us: Option<u64>,
+    /// Sessions that ended without the driver wanting it.
+    pub(super) lost: u64,
+    pub(super) rounds: u64,
+    /// Rounds whose result is not the reference's.
+    pub(super) wrong_rounds: u64,
+    pub(super) transfer: Transfer,
+    /// Of the latest round.
+    pub(super) predictions: Vec<u32>,
+    pub(super) bench: Option<Bench>,
+    pub(super) finish: Option<Finish>,
+    /// Lines that are no event, or an event that cannot be.
+    pub(super) nonsense: u64,
+}
+
+/// Takes a guest's lines.
+pub(super) struct Listener {
+    summary: Summary,
+    gpus: u32,
+    reference: Option<Reference>,
+    progress: Progress,
+    log: Option<Arc<EventLog>>,
+    shown: Option<Instant>,
+}
+
+/// What of a round goes into the event log: not what it computed.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "round")]
+struct LoggedRound {
+    number: u64,
+    matches_reference: bool,
+    #[serde(flatten)]
+    transfer: Transfer,
+}
+
+impl Listener {
+    /// A listener to a guest with so many GPUs.
+    pub(super) fn new(
+        gpus: usize,
+        reference: Option<Reference>,
+        progress: Progress,
+        log: Option<Arc<EventLog>>,
+    ) -> Self {
+        let gpus = gpus.try_into().unwrap_or(u32::MAX);
+        Self { summary: Summary::default(), gpus, reference, progress, log, shown: None }
+    }
+
+    /// Takes a line.
+    pub(super) fn line(&mut self, line: Line<'_>) {
+        let event = match line {
+            Line::Whole(bytes) => serde_json::from_slice(bytes).ok(),
+            Line::TooLong => None,
+        };
+        if event.is_none_or(|event| self.event(event).is_none()) {
+            self.summary.nonsense = self.summary.nonsense.saturating_add(1);
+            if self.summary.nonsense.is_power_of_two() {
+                self.progress.warn("the guest reports something that makes no sense");
+            }
+        }
+    }
+
+    /// What was reported so far.
+    pub(super) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Takes an event; `None` where it cannot be.
+    fn event(&mut self, event: Event) -> Option<()> {
+        match event {
+            Event::Ready { guest } => {
+                let guest = printable(&guest, LONGEST);
+                self.progress.say("guest", format_args!("{guest} is up"));
+                self.note(&serde_json::json!({ "event": "guest_ready", "guest": guest }));
+                self.summary.guest = Some(guest);
+            }
+            Event::Gpu { index, model, identity, verdict, firmware, session, attest_us } => {
+                let gpu = JudgedGpu {
+                    model: printable(&model, LONGEST),
+                    identity: printable(&identity, LONGEST),
+                    verdict: printable(&verdict, LONGEST),
+                    firmware: printable(&firmware, LONGEST),
+                    session,
+                };
+                self.judged(index, gpu, attest_us)?;
+            }
+            Event::GpuLost { index, reason } => {
+                (index < self.gpus).then_some(())?;
+                let reason = printable(&reason, LONGEST);
+                self.progress.warn(&format!("gpu {index}: session lost ({reason})"));
+                self.note(&serde_json::json!({ "event": "gpu_lost", "gpu": index }));
+                self.summary.lost = self.summary.lost.saturating_add(1);
+            }
+            Event::Round(round) => {
+                self.round(round.number, round.predictions, &round.outputs_sha384, round.transfer)?;
+            }
+            Event::Bench(bench) => {
+                let speeds = [bench.h2d, bench.d2h, bench.raw_seal, bench.raw_open, bench.memcpy];
+                let sound = |speed: &f64| speed.is_finite() && *speed > 0.0;
+                (speeds.iter().all(sound) && bench.round_trip_us.is_finite()).then_some(())?;
+                self.summary.bench = Some(bench);
+            }
+            Event::Finished { result, message } => {
+                let code = |letter: u8| letter.is_ascii_alphanumeric() || b"-_".contains(&letter);
+                let sound = (1..=64).contains(&result.len()) && result.bytes().all(code);
+                sound.then_some(())?;
+                self.note(&serde_json::json!({ "event": "guest_finished", "result": result }));
+                let message = printable(&message, LONGEST);
+                self.summary.finish = Some(Finish { result, message });
+            }
+        }
+        Some(())
+    }
+
+    fn judged(&mut self, index: u32, gpu: JudgedGpu, attest_us: u64) -> Option<()> {
+        (index < self.gpus).then_some(())?;
+        let time = attest_us as f64 / 1e3;
+        let (model, verdict, session) = (&gpu.model, &gpu.verdict, gpu.session);
+        self.progress.say(
+            "attest",
+            format_args!("gpu {index}: {model} {verdict} in {time:.1} ms, session {session}"),
+        );
+        self.note(&serde_json::json!({
+            "event": "gpu_judged", "gpu": index, "verdict": verdict, "session": session,
+        }));
+        if self.summary.gpus.insert(index, gpu).is_none() {
+            let sum = self.summary.attest_us.unwrap_or(0).saturating_add(attest_us);
+            self.summary.attest_us = Some(sum);
+        }
+        Some(())
+    }
+
+    fn round(
+        &mut self,
+        number: u64,
+        predictions: Vec<u32>,
+        outputs_sha384: &str,
+        transfer: Transfer,
+    ) -> Option<()> {
+        let reference = self.reference.as_ref()?;
+        let right = predictions == reference.predictions
+            && outputs_sha384.eq_ignore_ascii_case(&reference.outputs_sha384);
+        let samples = reference.predictions.len();
+        self.summary.rounds = self.summary.rounds.saturating_add(1);
+        let sum = &mut self.summary.transfer;
+        sum.h2d_bytes = sum.h2d_bytes.saturating_add(transfer.h2d_bytes);
+        sum.d2h_bytes = sum.d2h_bytes.saturating_add(transfer.d2h_bytes);
+        sum.records = sum.records.saturating_add(transfer.records);
+        // A line bounds how many there are; more than there are samples are nonsense.
+        self.summary.predictions = predictions;
+        self.summary.predictions.truncate(samples);
+        if !right {
+            self.summary.wrong_rounds = self.summary.wrong_rounds.saturating_add(1);
+            if self.summary.wrong_rounds.is_power_of_two() {
+                self.progress.warn(&format!("round {number}: not the plain computation's result"));
+            }
+        } else if self.shown.is_none_or(|shown| shown.elapsed() >= ROUND_PAUSE) {
+            self.shown = Some(Instant::now());
+            self.progress.say(
+                "round",
+                format_args!("{number}: {samples} images, equal to the plain computation"),
+            );
+        }
+        self.note(&LoggedRound { number, matches_reference: right, transfer });
+        Some(())
+    }
+
+    fn note(&self, event: &impl Serialize) {
+        if let Some(log) = &self.log {
+            log.append(event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

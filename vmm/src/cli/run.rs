@@ -1,0 +1,275 @@
+//! `ravelin run`: a guest, its workload, and whether the result is the plain computation's.
+
+use super::exit::ExitCode;
+use super::guest::{JudgedGpu, Reference};
+use super::launch::{Judgement, Launch, Outcome};
+use super::output::{self, Progress};
+use super::{Error, RunArgs, images};
+use crate::config::{GpuSpec, Size, VmSpec, Workload};
+use crate::platform::Platform;
+use ravelin_digits::{EMBEDDED, Payload, reference};
+use ravelin_report::Transfer;
+use serde::Serialize;
+use std::time::Instant;
+
+/// The object of `--json`. Fields that a run did not come to are null.
+#[derive(Serialize)]
+struct RunReport {
+    schema: &'static str,
+    platform: String,
+    guest: Option<String>,
+    /// From the process's start to the guest's first instruction.
+    boot_us: Option<u64>,
+    /// From the first request to the verdict, for the first verdict on each GPU, added up.
+    attest_us: Option<u64>,
+    /// In the order in which the guest finds them; only those judged.
+    gpus: Vec<JudgedGpu>,
+    transfer: Transfer,
+    workload: WorkloadReport,
+    result: String,
+}
+
+#[derive(Serialize)]
+struct WorkloadReport {
+    name: String,
+    samples: usize,
+    /// Share of samples recognised, where labels are known.
+    accuracy: Option<f64>,
+    /// Whether every round gave the plain computation's bits; null where there was none.
+    matches_reference: Option<bool>,
+    /// The digits in the user's own images, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predictions: Option<Vec<u32>>,
+}
+
+/// What a workload is given, and what it must give.
+struct Work {
+    payload: Vec<u8>,
+    reference: Option<Reference>,
+}
+
+/// Runs the command.
+pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
+    let prepared = spec(arguments).and_then(|spec| {
+        let work = work(&spec)?;
+        Ok((spec, work))
+    });
+    let (spec, work) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return refuse(&error, arguments.json, None),
+    };
+    if spec.platform == Platform::None {
+        Progress::new().warn("platform none: nothing protects the guest from this host");
+    }
+    let reference = work.reference.clone();
+    let launch = Launch {
+        spec: &spec,
+        workload: &spec.workload.to_string(),
+        parameters: format!("workload={} repeat={}", spec.workload, spec.repeat),
+        payload: work.payload,
+        reference: work.reference,
+        image: arguments.guest_image.as_deref(),
+        started,
+    };
+    let outcome = match launch.run() {
+        Ok(outcome) => outcome,
+        Err(error) => return refuse(&error, arguments.json, Some(&spec)),
+    };
+    let judgement = judge(&spec, &outcome);
+    let report = report(&spec, &outcome, reference.as_ref(), &judgement);
+    if let Some(line) = &judgement.line {
+        output::problem(line);
+    }
+    match arguments.json {
+        true => output::json(&report),
+        false => summarize(&spec, &outcome, &report),
+    }
+    judgement.exit
+}
+
+/// The VM that the arguments describe, every rule checked that needs no machine.
+fn spec(arguments: &RunArgs) -> Result<VmSpec, Error> {
+    let mut spec = match &arguments.config {
+        Some(path) => {
+            let text = std::fs::read_to_string(path);
+            VmSpec::from_toml(&text.map_err(|error| Error::File(path.clone(), error))?)?
+        }
+        None => VmSpec::default(),
+    };
+    if let Some(platform) = &arguments.platform {
+        spec.platform = platform.parse()?;
+    }
+    if let Some(memory) = &arguments.memory {
+        spec.memory = Size::parse("memory", memory)?;
+    }
+    if !arguments.gpu.is_empty() {
+        let gpus: Result<Vec<GpuSpec>, _> = arguments.gpu.iter().map(|gpu| gpu.parse()).collect();
+        spec.gpus = gpus?;
+    }
+    if let Some(name) = &arguments.name {
+        spec.name = Some(name.parse()?);
+    }
+    if let Some(repeat) = &arguments.repeat {
+        spec.repeat = repeat.parse()?;
+    }
+    spec.workload = arguments.workload.unwrap_or(spec.workload);
+    spec.images = arguments.images.clone().or(spec.images);
+    spec.check()?;
+    Ok(spec)
+}
+
+/// The payload of the workload, and its results computed in plain loops.
+fn work(spec: &VmSpec) -> Result<Work, Error> {
+    if spec.workload == Workload::Idle {
+        return Ok(Work { payload: Vec::new(), reference: None });
+    }
+    let bytes = match &spec.images {
+        Some(path) => Payload::with_images(&images::read(path)?)?,
+        None => EMBEDDED.to_vec(),
+    };
+    let payload = Payload::parse(&bytes)?;
+    let outputs = reference::forward(payload.network(), payload.images());
+    let digest = reference::outputs_sha384(&outputs);
+    let reference = Reference {
+        predictions: reference::predictions(&outputs),
+        outputs_sha384: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        labels: payload.labels().map(<[u32]>::to_vec),
+    };
+    Ok(Work { payload: bytes, reference: Some(reference) })
+}
+
+/// A guest that claims success must have shown a result.
+fn judge(spec: &VmSpec, outcome: &Outcome) -> Judgement {
+    let judgement = outcome.judge();
+    if judgement.exit == ExitCode::Ok
+        && spec.workload == Workload::Digits
+        && outcome.summary.rounds == 0
+    {
+        let (exit, result) = (ExitCode::WrongResult, ExitCode::WrongResult.name().into());
+        let line = Some("the guest reports success and no result".into());
+        return Judgement { exit, result, line };
+    }
+    judgement
+}
+
+fn report(
+    spec: &VmSpec,
+    outcome: &Outcome,
+    reference: Option<&Reference>,
+    judgement: &Judgement,
+) -> RunReport {
+    let summary = &outcome.summary;
+    let labels = reference.and_then(|reference| reference.labels.as_deref());
+    let accuracy = labels
+        .filter(|_| summary.rounds > 0)
+        .map(|labels| reference::accuracy(&summary.predictions, labels));
+    let own = spec.images.is_some() && summary.rounds > 0;
+    RunReport {
+        schema: "ravelin.run/1",
+        platform: spec.platform.to_string(),
+        guest: summary.guest.clone(),
+        boot_us: outcome.boot.map(|boot| boot.as_micros() as u64),
+        attest_us: summary.attest_us,
+        gpus: summary.gpus.values().cloned().collect(),
+        transfer: summary.transfer,
+        workload: WorkloadReport {
+            name: spec.workload.to_string(),
+            samples: reference.map_or(0, |reference| reference.predictions.len()),
+            accuracy,
+            matches_reference: (summary.rounds > 0).then_some(summary.wrong_rounds == 0),
+            predictions: own.then(|| summary.predictions.clone()),
+        },
+        result: judgement.result.clone(),
+    }
+}
+
+/// An error before there was a guest: one line, and with `--json` the object all the same.
+fn refuse(error: &Error, json: bool, spec: Option<&VmSpec>) -> ExitCode {
+    output::failure(error);
+    let exit = error.exit_code();
+    if json {
+        let spec = spec.cloned().unwrap_or_default();
+        output::json(&RunReport {
+            schema: "ravelin.run/1",
+            platform: spec.platform.to_string(),
+            guest: None,
+            boot_us: None,
+            attest_us: None,
+            gpus: Vec::new(),
+            transfer: Transfer::default(),
+            workload: WorkloadReport {
+                name: spec.workload.to_string(),
+                samples: 0,
+                accuracy: None,
+                matches_reference: None,
+                predictions: None,
+            },
+            result: exit.name().into(),
+        });
+    }
+    exit
+}
+
+/// For a person, on standard output.
+fn summarize(spec: &VmSpec, outcome: &Outcome, report: &RunReport) {
+    let row = |word: &str, text: String| output::line(format_args!("{:<10}  {text}", word));
+    let guest = report.guest.as_deref().unwrap_or("none");
+    let boot = report.boot_us.map_or("never started".into(), |boot| {
+        format!("first instruction {:.1} ms after the start", boot as f64 / 1e3)
+    });
+    row("guest", format!("{guest}, {boot}"));
+    row(
+        "platform",
+        match spec.platform {
+            Platform::Emulated => {
+                "emulated: devices see shared pages only; no protection from this host itself"
+                    .into()
+            }
+            Platform::None => "none: nothing is protected".into(),
+        },
+    );
+    for (index, gpu) in &outcome.summary.gpus {
+        let verdict = output::judged(&gpu.verdict, gpu.verdict == "trusted");
+        let (identity, firmware) = (start(&gpu.identity), start(&gpu.firmware));
+        row(
+            &format!("gpu {index}"),
+            format!(
+                "{} {identity}: {verdict}, firmware {firmware}, session {}",
+                gpu.model, gpu.session
+            ),
+        );
+    }
+    if let Some(attest_us) = report.attest_us {
+        row("attested", format!("in {:.1} ms", attest_us as f64 / 1e3));
+    }
+    summarize_work(outcome, report, row);
+    let result = &report.result;
+    row("result", output::judged(result, result == "ok"));
+}
+
+fn summarize_work(outcome: &Outcome, report: &RunReport, row: impl Fn(&str, String)) {
+    let WorkloadReport { name, samples, accuracy, matches_reference, predictions } =
+        &report.workload;
+    let Some(matches) = matches_reference else { return };
+    let accuracy = accuracy.map_or(String::new(), |share| format!(", accuracy {share:.4}"));
+    let equal = match matches {
+        true => output::judged("equal to the plain computation, bit for bit", true),
+        false => output::judged("NOT equal to the plain computation", false),
+    };
+    row(name, format!("{samples} images{accuracy}, {equal}"));
+    if let Some(predictions) = predictions {
+        let digits = predictions.iter().map(u32::to_string).collect::<Vec<_>>();
+        row("digits", digits.join(" "));
+    }
+    if outcome.summary.rounds > 1 {
+        let summary = &outcome.summary;
+        row("rounds", format!("{}, {} sessions lost on the way", summary.rounds, summary.lost));
+    }
+    let Transfer { h2d_bytes, d2h_bytes, records } = report.transfer;
+    row("transfer", format!("{h2d_bytes} bytes to the GPU, {d2h_bytes} back, {records} records"));
+}
+
+/// Enough of a digest to recognise it by.
+fn start(digest: &str) -> String {
+    digest.chars().take(16).collect()
+}

@@ -1,0 +1,259 @@
+//! What a VM is made of, as its user says it: one serde structure with two spellings.
+//!
+//! The command line says it in options and `key=value` pairs, a TOML file in tables; both end in a
+//! [`VmSpec`], and everything that can be checked without a machine is checked by building one.
+//! Making the VM is [`machine`](crate::machine)'s.
+
+mod gpu;
+mod name;
+mod size;
+
+pub use gpu::{GpuSpec, MAX_GPUS, ModeSpec};
+pub use name::Name;
+pub use size::Size;
+
+use crate::platform::Platform;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Why words make no VM. Each has an exit code of its own
+/// ([`ExitCode`](crate::cli::exit::ExitCode)).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A size that is no number with a unit.
+    #[error("{what} {text:?} is no size: write a number and a unit, such as 512MiB or 80GiB")]
+    SizeUnreadable {
+        /// "memory", "GPU memory" and so on.
+        what: &'static str,
+        /// What was written.
+        text: String,
+    },
+    /// A size below the least that works.
+    #[error("{what} of {size} is too small: give at least {least}")]
+    SizeTooSmall {
+        /// Which size.
+        what: &'static str,
+        /// What was asked for.
+        size: Size,
+        /// The least.
+        least: Size,
+    },
+    /// A size beyond the address space.
+    #[error("{what} of {text} is beyond the address space: give at most {most}")]
+    SizeTooLarge {
+        /// Which size.
+        what: &'static str,
+        /// What was asked for.
+        text: String,
+        /// The most.
+        most: Size,
+    },
+    /// A size between two units of allocation.
+    #[error("{what} of {size} is no multiple of {unit}: round it")]
+    SizeUneven {
+        /// Which size.
+        what: &'static str,
+        /// What was asked for.
+        size: Size,
+        /// The unit.
+        unit: Size,
+    },
+    /// A GPU that is none.
+    #[error("--gpu {text:?}: {problem}; write apm[,memory=SIZE][,mode=on|off|devtools]")]
+    Gpu {
+        /// What was written.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No GPU, or too many.
+    #[error("{0} GPUs: give 1 to {MAX_GPUS}")]
+    GpuCount(usize),
+    /// A name that cannot be one.
+    #[error("{0:?} is no name for a VM: use 1 to 48 of a-z, A-Z, 0-9, '-' and '_', not '-' first")]
+    Name(String),
+    /// A repetition that is none.
+    #[error("--repeat {0:?} is no count: write a number from 1, or forever")]
+    Repeat(String),
+    /// Images make no sense for this workload.
+    #[error("--images goes with --workload digits, not {0}: drop one of the two")]
+    ImagesWithoutDigits(Workload),
+    /// A TOML file that is no VM.
+    #[error("the VM's file is not understood: {0}")]
+    File(String),
+}
+
+/// A VM, as its user describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct VmSpec {
+    /// Its name among the running VMs; made up where absent.
+    pub name: Option<Name>,
+    /// What keeps its memory private.
+    #[serde(with = "platform_name")]
+    pub platform: Platform,
+    /// Bytes of guest memory.
+    pub memory: Size,
+    /// Its GPUs, in the order in which the guest finds them.
+    pub gpus: Vec<GpuSpec>,
+    /// What the guest does.
+    pub workload: Workload,
+    /// How often it does it.
+    pub repeat: Repeat,
+    /// The user's own images, `.npy` or `.csv`; the built-in test set where absent.
+    pub images: Option<PathBuf>,
+}
+
+/// Least guest memory: what the built-in guest needs to live.
+pub const LEAST_MEMORY: Size = Size::mib(64);
+/// Unit of guest memory: a large page.
+pub const MEMORY_UNIT: Size = Size::mib(2);
+/// Most guest memory that is worth asking the machine for: what 47 bits address.
+pub const MOST_MEMORY: Size = Size::gib(128 << 10);
+
+impl Default for VmSpec {
+    fn default() -> Self {
+        Self {
+            name: None,
+            platform: Platform::default(),
+            memory: Size::mib(256),
+            gpus: vec![GpuSpec::default()],
+            workload: Workload::default(),
+            repeat: Repeat::default(),
+            images: None,
+        }
+    }
+}
+
+impl VmSpec {
+    /// The VM in a TOML file.
+    ///
+    /// # Errors
+    /// The text is no TOML, or names something that a VM does not have.
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        toml::from_str(text).map_err(|error| Error::File(one_line(&error.to_string())))
+    }
+
+    /// Checks what holds for every VM on every machine.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(&self) -> Result<(), Error> {
+        self.memory.check("memory", LEAST_MEMORY, MEMORY_UNIT, MOST_MEMORY)?;
+        if !(1..=MAX_GPUS).contains(&self.gpus.len()) {
+            return Err(Error::GpuCount(self.gpus.len()));
+        }
+        self.gpus.iter().try_for_each(GpuSpec::check)?;
+        if self.images.is_some() && self.workload != Workload::Digits {
+            return Err(Error::ImagesWithoutDigits(self.workload));
+        }
+        Ok(())
+    }
+}
+
+/// What the guest does with its GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workload {
+    /// Classifies handwritten digits.
+    #[default]
+    Digits,
+    /// Attests its GPUs and waits.
+    Idle,
+}
+
+impl std::fmt::Display for Workload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Workload::Digits => "digits",
+            Workload::Idle => "idle",
+        })
+    }
+}
+
+/// How often the workload runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RepeatWords", into = "RepeatWords")]
+pub enum Repeat {
+    /// So many rounds, at least 1.
+    Times(u64),
+    /// Until somebody stops the VM.
+    Forever,
+}
+
+impl Default for Repeat {
+    fn default() -> Self {
+        Repeat::Times(1)
+    }
+}
+
+impl std::str::FromStr for Repeat {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.parse() {
+            _ if text == "forever" => Ok(Repeat::Forever),
+            Ok(times) if times > 0 => Ok(Repeat::Times(times)),
+            _ => Err(Error::Repeat(text.into())),
+        }
+    }
+}
+
+impl std::fmt::Display for Repeat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Repeat::Times(times) => times.fmt(f),
+            Repeat::Forever => f.write_str("forever"),
+        }
+    }
+}
+
+/// How a file says it: a number or a word.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum RepeatWords {
+    Number(u64),
+    Word(String),
+}
+
+impl TryFrom<RepeatWords> for Repeat {
+    type Error = Error;
+
+    fn try_from(words: RepeatWords) -> Result<Self, Error> {
+        match words {
+            RepeatWords::Number(number) => number.to_string().parse(),
+            RepeatWords::Word(word) => word.parse(),
+        }
+    }
+}
+
+impl From<Repeat> for RepeatWords {
+    fn from(repeat: Repeat) -> Self {
+        match repeat {
+            Repeat::Times(times) => RepeatWords::Number(times),
+            Repeat::Forever => RepeatWords::Word(repeat.to_string()),
+        }
+    }
+}
+
+/// Serde by the names that the command line uses.
+mod platform_name {
+    use super::Platform;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(platform: &Platform, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(platform)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Platform, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// An error text of several lines as one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

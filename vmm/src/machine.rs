@@ -1,0 +1,129 @@
+//! A VM with what stands on its buses: serial ports, the PCI bus, GPUs.
+//!
+//! [`vm`](crate::vm) knows no device and the devices know no VM; here they meet, and only here. Each
+//! GPU gets a DMA gate of its own over the shared side of guest memory, so that refusals are counted
+//! by device.
+
+use crate::config::{GpuSpec, ModeSpec};
+use crate::interrupts::MsiSender;
+use crate::layout::Layout;
+use crate::vcpu::{Buses, Exit};
+use crate::vm::{self, Stopper, Vm, VmConfig};
+use ravelin_devices::apm::{self, ApmDevice};
+use ravelin_devices::bus::{self, BusDevice, MmioBus, PioBus};
+use ravelin_devices::dma_gate::DmaGate;
+use ravelin_devices::pci::bus::{Aperture, ECAM_SIZE, Ecam, PciBus};
+use ravelin_devices::pci::msix::{MsiMessage, MsiSink};
+use ravelin_devices::{pci, serial};
+use ravelin_gpu_abi::registers::Mode;
+use ravelin_gpu_model::{FirmwareSet, GpuConfig};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// Why there is no machine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The VM cannot be made.
+    #[error("cannot make the VM")]
+    Vm(#[from] vm::Error),
+    /// A device collides with another.
+    #[error("cannot place the devices")]
+    Bus(#[from] bus::Error),
+    /// The PCI bus has no room for a GPU.
+    #[error("cannot place the GPUs")]
+    Pci(#[from] pci::bus::Error),
+    /// A GPU does not come up.
+    #[error("GPU {0} does not come up")]
+    Gpu(usize, #[source] apm::Error),
+}
+
+/// The guest's two serial ports.
+pub struct SerialPorts {
+    /// COM1, the console.
+    pub console: Arc<dyn BusDevice>,
+    /// COM2, the report.
+    pub report: Arc<dyn BusDevice>,
+}
+
+/// A VM with its devices, not yet started.
+pub struct Machine {
+    vm: Vm,
+    buses: Buses,
+    gpus: Vec<Arc<ApmDevice>>,
+}
+
+impl Machine {
+    /// Makes the VM, powers its GPUs on and puts everything on the buses.
+    ///
+    /// # Errors
+    /// Something is missing or does not fit. Nothing is left behind.
+    pub fn new(vm: VmConfig, gpus: &[GpuSpec], ports: SerialPorts) -> Result<Machine, Error> {
+        let vm = Vm::new(vm)?;
+        let pio = PioBus::new();
+        pio.insert(serial::COM1, serial::PORTS, ports.console)?;
+        pio.insert(serial::COM2, serial::PORTS, ports.report)?;
+        let Layout { ecam, bars, .. } = vm.layout().clone();
+        let pci = PciBus::new(bars.clone());
+        let gpus = gpus.iter().enumerate().map(|(index, spec)| power_on(&vm, index, spec));
+        let gpus = gpus.collect::<Result<Vec<_>, _>>()?;
+        for gpu in &gpus {
+            pci.add(gpu.clone())?;
+        }
+        let mmio = MmioBus::new();
+        mmio.insert(ecam, ECAM_SIZE, Arc::new(Ecam(pci.clone())))?;
+        mmio.insert(bars.start, bars.end - bars.start, Arc::new(Aperture(pci)))?;
+        Ok(Machine { vm, buses: Buses { pio: Arc::new(pio), mmio: Arc::new(mmio) }, gpus })
+    }
+
+    /// The GPUs, in the order in which the guest finds them.
+    pub fn gpus(&self) -> &[Arc<ApmDevice>] {
+        &self.gpus
+    }
+
+    /// The VM, for its memory and layout.
+    pub fn vm(&self) -> &Vm {
+        &self.vm
+    }
+
+    /// A handle that ends the guest from any thread.
+    pub fn stopper(&self) -> Stopper {
+        self.vm.stopper()
+    }
+
+    /// When the guest was let go to its first instruction; empty until then.
+    pub fn first_instruction(&self) -> Arc<OnceLock<Instant>> {
+        self.vm.first_instruction()
+    }
+
+    /// Runs the guest until it ends.
+    ///
+    /// # Errors
+    /// A thread cannot be started. A guest that fails is no error but an [`Exit`].
+    pub fn run(self) -> Result<Exit, Error> {
+        Ok(self.vm.run(self.buses)?)
+    }
+}
+
+fn power_on(vm: &Vm, index: usize, spec: &GpuSpec) -> Result<Arc<ApmDevice>, Error> {
+    let memory = vm.memory();
+    let gate = DmaGate::new(format!("gpu{index}"), memory.pages().clone(), memory.shared().clone());
+    let config = GpuConfig {
+        memory: spec.memory.0,
+        mode: match spec.mode {
+            ModeSpec::On => Mode::On,
+            ModeSpec::Off => Mode::Off,
+            ModeSpec::Devtools => Mode::Devtools,
+        },
+        // One a place: the same machine has the same devices at every start.
+        serial: format!("RV{:06}", index + 1),
+        firmware: FirmwareSet::current(),
+    };
+    ApmDevice::new(config, Arc::new(gate), Arc::new(vm.msi()))
+        .map_err(|error| Error::Gpu(index, error))
+}
+
+impl MsiSink for MsiSender {
+    fn signal(&self, message: MsiMessage) {
+        self.send(message.address, message.data);
+    }
+}
