@@ -3,7 +3,10 @@
 //! Each call works on the live session or says that there is none. The first thing that goes wrong
 //! with a session ends it, wipes its keys and is returned; [`Gpu::attest`] begins a new one.
 
+use core::ops::Range;
+
 use ravelin_gpu_abi::command::{Command, Reply};
+use ravelin_gpu_abi::registers::{self, Mode};
 
 use crate::bus::Bus;
 use crate::clock::Clock;
@@ -72,6 +75,40 @@ impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
         &self.device
     }
 
+    /// The GPU memory that engines may use: the protected region or, in plain mode, all of it. A
+    /// hint too: the firewall holds engines inside the attested bounds, whatever the bus says.
+    pub fn memory_range(&self) -> Range<u64> {
+        match self.device.mode {
+            Mode::Off => 0..self.device.hbm_size,
+            Mode::On | Mode::Devtools => self.device.protected_base..self.device.protected_end,
+        }
+    }
+
+    /// Most bytes of a record of bulk data.
+    pub fn chunk(&self) -> u32 {
+        self.layout.chunk()
+    }
+
+    /// How the rings lie in memory.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The clock that was given.
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    /// Number of accesses that the GPU's firewall has refused, as the bus says.
+    pub fn violations(&mut self) -> u64 {
+        self.bus.register_read64(registers::VIOLATIONS)
+    }
+
+    /// Ends the session and gives back what [`Gpu::open`] took.
+    pub fn into_parts(self) -> (B, M, C) {
+        (self.bus, self.memory, self.clock)
+    }
+
     /// What has crossed the bus so far.
     pub fn traffic(&self) -> Traffic {
         self.traffic
@@ -80,6 +117,11 @@ impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
     /// Whether there is a session.
     pub fn has_session(&self) -> bool {
         matches!(self.state, State::Live(_))
+    }
+
+    /// Whether there is a session that protects what crosses the bus.
+    pub fn is_protected(&self) -> bool {
+        matches!(&self.state, State::Live(session) if session.baseline.session)
     }
 
     /// Copies `bytes` to HBM. On return they are there, and authentic.
@@ -155,8 +197,9 @@ impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
         ring: fn(&mut Session) -> &mut Ring,
     ) -> Result<(), Error> {
         let State::Live(session) = &mut self.state else { return Err(Error::NoSession) };
-        let watch = Watch::new(session.baseline, self.patience_us);
+        let baseline = session.baseline;
         let ring = ring(session);
+        let watch = Watch::new(baseline, ring.engine(), self.patience_us);
         match pump::run(work, ring, &mut self.bus, &self.memory, &self.clock, watch) {
             Ok(()) => {
                 self.traffic.records += 2 * work.count() as u64;

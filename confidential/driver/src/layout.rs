@@ -73,6 +73,14 @@ impl Layout {
         Ok(Layout { chunk, entries })
     }
 
+    /// Records of `chunk` bytes, and about 2 MiB of them in flight: enough to keep both ends busy,
+    /// little enough for the processor's caches.
+    pub fn for_records(chunk: u32) -> Result<Layout, Error> {
+        const IN_FLIGHT: u32 = 2 << 20;
+        let entries = (IN_FLIGHT / chunk.clamp(1, MAX_SLOT_SIZE)).clamp(8, MAX_ENTRIES);
+        Layout::new(chunk, 1 << entries.ilog2())
+    }
+
     /// Most bytes of a record.
     pub fn chunk(&self) -> u32 {
         self.chunk
@@ -120,11 +128,21 @@ mod tests {
                 assert!(place.descriptors >= end);
                 assert!(place.slots >= place.descriptors + place.entries as usize * ENTRY_SIZE);
                 assert_eq!((place.descriptors % PAGE, place.slots % PAGE), (0, 0));
-                assert!(place.slot_size >= place.chunk && place.slot_size % PAGE as u32 == 0);
+                assert_eq!(place.slot_size as usize % PAGE, 0);
+                assert!(place.slot_size >= place.chunk);
                 end = place.end();
             }
             assert_eq!(end, layout.length());
         }
+    }
+
+    #[test]
+    fn records_of_every_size_find_a_ring() {
+        for (chunk, entries) in [(1, 256), (5000, 256), (64 << 10, 32), (1 << 20, 8)] {
+            assert_eq!(Layout::for_records(chunk), Layout::new(chunk, entries));
+        }
+        assert_eq!(Layout::for_records(0), Err(Error::Chunk(0)));
+        assert_eq!(Layout::for_records(64 << 10), Ok(Layout::default()));
     }
 
     #[test]

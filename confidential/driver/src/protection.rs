@@ -5,10 +5,13 @@
 //!
 //! [`attest`]: mod@crate::attest
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use ravelin_channel::{Binding, Direction, Error, ExportMasterSecret, Opener, Sealed, Sealer};
+use ravelin_channel::{
+    Binding, Direction, Error, ExportMasterSecret, Opener, Sealed, Sealer, TAG_SIZE,
+};
 use ravelin_gpu_abi::Engine;
 
 const PAGE: usize = 4096;
@@ -16,14 +19,7 @@ const PAGE: usize = 4096;
 /// Both directions of one engine.
 pub(crate) enum Protection {
     /// Records of the channel; the keys go with this value.
-    Sealed {
-        /// Requests.
-        sealer: Sealer,
-        /// Responses.
-        opener: Opener,
-        /// Where ciphertext comes to be. Private: the cipher reads its output again for the tag.
-        scratch: Scratch,
-    },
+    Sealed(Box<Sealing>),
     /// Plain bytes and tags of zero.
     Plain {
         /// Number of the next request.
@@ -33,15 +29,25 @@ pub(crate) enum Protection {
     },
 }
 
+/// The two ends of an engine's channel that are ours.
+pub(crate) struct Sealing {
+    /// For requests.
+    sealer: Sealer,
+    /// For responses.
+    opener: Opener,
+    /// Where ciphertext comes to be. Private: the cipher reads its output again for the tag.
+    scratch: Scratch,
+}
+
 impl Protection {
     /// Records on the engine's channel, of at most `chunk` bytes.
     pub(crate) fn sealed(secret: &ExportMasterSecret, engine: Engine, chunk: usize) -> Self {
         let channel = engine as u32;
-        Protection::Sealed {
+        Protection::Sealed(Box::new(Sealing {
             sealer: Sealer::new(secret, channel, Direction::GuestToGpu),
             opener: Opener::new(secret, channel, Direction::GpuToGuest),
             scratch: Scratch::new(chunk),
-        }
+        }))
     }
 
     /// No protection.
@@ -56,14 +62,15 @@ impl Protection {
         bytes: &'a [u8],
     ) -> Result<(Sealed, &'a [u8]), Error> {
         match self {
-            Protection::Sealed { sealer, scratch, .. } => {
+            Protection::Sealed(sealing) => {
+                let Sealing { sealer, scratch, .. } = &mut **sealing;
                 let ciphertext = scratch.take(bytes.len())?;
                 Ok((sealer.seal(binding, bytes, ciphertext)?, ciphertext))
             }
             Protection::Plain { request, .. } => {
                 let sequence = *request;
                 *request += 1;
-                Ok((Sealed { sequence, tag: [0; 16] }, bytes))
+                Ok((Sealed { sequence, tag: [0; TAG_SIZE] }, bytes))
             }
         }
     }
@@ -71,7 +78,7 @@ impl Protection {
     /// Number of the only response that is acceptable next.
     pub(crate) fn next_response(&self) -> u64 {
         match self {
-            Protection::Sealed { opener, .. } => opener.sequence(),
+            Protection::Sealed(sealing) => sealing.opener.sequence(),
             Protection::Plain { response, .. } => *response,
         }
     }
@@ -81,12 +88,12 @@ impl Protection {
         &mut self,
         sequence: u64,
         binding: &Binding,
-        tag: &[u8; 16],
+        tag: &[u8; TAG_SIZE],
         buffer: &mut [u8],
     ) -> Result<(), Error> {
         match self {
-            Protection::Sealed { opener, .. } => {
-                opener.open_in_place(sequence, binding, tag, buffer)
+            Protection::Sealed(sealing) => {
+                sealing.opener.open_in_place(sequence, binding, tag, buffer)
             }
             Protection::Plain { response, .. } => {
                 *response += 1;

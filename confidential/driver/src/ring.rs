@@ -125,6 +125,11 @@ impl Ring {
         Ok(Ring { engine, place, protection, in_flight: VecDeque::new(), unannounced: 0 })
     }
 
+    /// Whose ring it is.
+    pub(crate) fn engine(&self) -> Engine {
+        self.engine
+    }
+
     /// Entries in all.
     pub(crate) fn entries(&self) -> usize {
         self.place.entries as usize

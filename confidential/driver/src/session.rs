@@ -4,6 +4,8 @@
 //! whole, keys and all: no call can use half of it. What the keys come from is
 //! [`attest`](mod@crate::attest)'s business.
 
+use alloc::boxed::Box;
+
 use ravelin_channel::ExportMasterSecret;
 use ravelin_gpu_abi::Engine;
 
@@ -32,6 +34,7 @@ impl Lost {
             Lost::Gpu(watch::Lost::Reset { .. }) => "gpu-reset",
             Lost::Gpu(watch::Lost::SessionFailed) => "session-failed",
             Lost::Gpu(watch::Lost::SessionEnded) => "session-ended",
+            Lost::Gpu(watch::Lost::RingStopped(_)) => "ring-stopped",
             Lost::Gpu(watch::Lost::Gone) => "gpu-gone",
             Lost::Gpu(watch::Lost::Silent(_)) => "gpu-silent",
             Lost::Ring(ring::Error::Channel { .. }) => "record-forged",
@@ -46,7 +49,7 @@ pub(crate) enum State {
     /// Nothing agreed yet.
     Unattested,
     /// At work.
-    Live(Session),
+    Live(Box<Session>),
     /// There was a session; its keys are gone.
     Lost,
 }
@@ -67,7 +70,7 @@ impl Session {
         layout: &Layout,
         bus: &mut impl Bus,
         memory: &impl SharedMemory,
-    ) -> Result<Session, Lost> {
+    ) -> Result<Box<Session>, Lost> {
         let mut start = |engine| {
             let place = layout.place(engine);
             let protection = match secret {
@@ -76,11 +79,11 @@ impl Session {
             };
             Ring::start(engine, place, protection, bus, memory)
         };
-        Ok(Session {
+        Ok(Box::new(Session {
             command: start(Engine::Command)?,
             copy_in: start(Engine::CopyIn)?,
             copy_out: start(Engine::CopyOut)?,
             baseline: Baseline { reset_count, session: secret.is_some() },
-        })
+        }))
     }
 }

@@ -4,6 +4,7 @@
 //! every millisecond. The registers come through the host and are believed for one thing only: that
 //! waiting on is useless.
 
+use ravelin_gpu_abi::Engine;
 use ravelin_gpu_abi::registers::{self, Status};
 
 use crate::bus::Bus;
@@ -29,6 +30,9 @@ pub enum Lost {
     /// The GPU has no session any more, though it was not reset.
     #[error("The GPU has no session any more; attest it again")]
     SessionEnded,
+    /// The GPU has stopped the engine's ring: it could not reach the shared memory.
+    #[error("The GPU has stopped the ring of {0:?}: its memory is not shared; attest it again")]
+    RingStopped(Engine),
     /// The function reads all ones.
     #[error("The GPU has gone from the bus")]
     Gone,
@@ -72,6 +76,7 @@ impl Baseline {
 /// One wait.
 pub(crate) struct Watch {
     baseline: Baseline,
+    engine: Engine,
     patience_us: u64,
     /// When something last happened; `None` while it has just happened.
     quiet_since: Option<u64>,
@@ -79,9 +84,9 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Waits at most `patience_us` for each sign of progress.
-    pub(crate) fn new(baseline: Baseline, patience_us: u64) -> Watch {
-        Watch { baseline, patience_us, quiet_since: None, looked: 0 }
+    /// Waits for this engine, at most `patience_us` for each sign of progress.
+    pub(crate) fn new(baseline: Baseline, engine: Engine, patience_us: u64) -> Watch {
+        Watch { baseline, engine, patience_us, quiet_since: None, looked: 0 }
     }
 
     /// Something happened.
@@ -100,6 +105,9 @@ impl Watch {
         if now.saturating_sub(self.looked) >= LOOK_US {
             self.looked = now;
             self.baseline.check(bus)?;
+            if bus.register_read32(registers::ring(self.engine, registers::RING_ENABLE)) == 0 {
+                return Err(Lost::RingStopped(self.engine));
+            }
         }
         let quiet = now.saturating_sub(since);
         if quiet >= self.patience_us {

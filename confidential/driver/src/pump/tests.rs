@@ -39,7 +39,8 @@ fn bench(engine: Engine) -> Bench {
 
 impl Bench {
     fn run(&mut self, work: &mut impl Work) -> Result<(), Lost> {
-        let watch = Watch::new(Baseline { reset_count: 3, session: true }, 5_000);
+        let baseline = Baseline { reset_count: 3, session: true };
+        let watch = Watch::new(baseline, self.ring.engine(), 5_000);
         let clock = FakeClock::default();
         run(work, &mut self.ring, &mut self.bus, &self.memory, &clock, watch)
     }

@@ -7,12 +7,14 @@ fn bus(status: u32, resets: u32) -> FakeBus {
     let mut bus = FakeBus::new();
     bus.registers.insert(registers::STATUS, status);
     bus.registers.insert(registers::RESET_COUNT, resets);
+    bus.registers.insert(registers::ring(Engine::CopyIn, registers::RING_ENABLE), 1);
     bus
 }
 
 /// Waits until something comes of it.
 fn wait(bus: &mut FakeBus, patience_us: u64) -> Lost {
-    let (clock, mut watch) = (FakeClock::default(), Watch::new(SESSION, patience_us));
+    let (clock, mut watch) =
+        (FakeClock::default(), Watch::new(SESSION, Engine::CopyIn, patience_us));
     loop {
         if let Err(lost) = watch.quiet(bus, &clock) {
             return lost;
@@ -43,6 +45,13 @@ fn a_reset_is_noticed_while_waiting() {
 }
 
 #[test]
+fn a_ring_that_the_gpu_stopped_is_not_waited_for() {
+    let mut bus = bus(2, 3);
+    bus.registers.insert(registers::ring(Engine::CopyIn, registers::RING_ENABLE), 0);
+    assert_eq!(wait(&mut bus, 1_000_000), Lost::RingStopped(Engine::CopyIn));
+}
+
+#[test]
 fn silence_ends() {
     assert!(matches!(wait(&mut bus(2, 3), 50_000), Lost::Silent(50_000..52_000)));
 }
@@ -67,8 +76,8 @@ fn registers_are_read_rarely() {
         fn register_write64(&mut self, _: u64, _: u64) {}
     }
     let mut bus = Counting(bus(2, 3), 0);
-    let (clock, mut watch) = (FakeClock::default(), Watch::new(SESSION, 10_000));
+    let (clock, mut watch) = (FakeClock::default(), Watch::new(SESSION, Engine::CopyIn, 10_000));
     while watch.quiet(&mut bus, &clock).is_ok() {}
-    // Two registers a millisecond, for ten milliseconds.
-    assert!((16..=20).contains(&bus.1), "{} reads", bus.1);
+    // Three registers a millisecond, for ten milliseconds.
+    assert!((24..=30).contains(&bus.1), "{} reads", bus.1);
 }
