@@ -76,16 +76,16 @@ struct RunArgs {
     #[arg(long, value_name = "apm[,KEY=VALUE...]")]
     gpu: Vec<String>,
     /// Guest memory, such as 256MiB
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, allow_hyphen_values = true, value_name = "SIZE")]
     memory: Option<String>,
     /// Name for `ravelinctl` [default: made up]
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     name: Option<String>,
     /// What the guest does
     #[arg(long, value_enum)]
     workload: Option<crate::config::Workload>,
     /// How many rounds, or `forever`
-    #[arg(long, value_name = "N|forever")]
+    #[arg(long, allow_hyphen_values = true, value_name = "N|forever")]
     repeat: Option<String>,
     /// Classify your own images: N x 64 or N x 8 x 8 values from 0 (paper) to 16 (ink)
     #[arg(long, value_name = "FILE.npy|FILE.csv")]
@@ -105,10 +105,10 @@ struct BenchArgs {
     #[arg(long)]
     json: bool,
     /// Bytes moved each way in one measurement
-    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    #[arg(long, allow_hyphen_values = true, value_name = "SIZE", default_value = "64MiB")]
     size: String,
     /// Bytes of a record
-    #[arg(long, value_name = "SIZE", default_value = "256KiB")]
+    #[arg(long, allow_hyphen_values = true, value_name = "SIZE", default_value = "256KiB")]
     chunk: String,
     /// What keeps guest memory private
     #[arg(long, value_name = "emulated|none", default_value = "emulated")]

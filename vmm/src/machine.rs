@@ -115,7 +115,7 @@ fn power_on(vm: &Vm, index: usize, spec: &GpuSpec) -> Result<Arc<ApmDevice>, Err
             ModeSpec::Devtools => Mode::Devtools,
         },
         // One a place: the same machine has the same devices at every start.
-        serial: format!("RV{:06}", index + 1),
+        serial: index as u64 + 1,
         firmware: FirmwareSet::current(),
     };
     ApmDevice::new(config, Arc::new(gate), Arc::new(vm.msi()))

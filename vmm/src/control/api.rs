@@ -34,7 +34,7 @@ pub struct GpuInfo {
     /// Model name.
     pub model: String,
     /// Serial number.
-    pub serial: String,
+    pub serial: u64,
     /// SHA-384 of the device identity's public key, hex.
     pub identity: String,
     /// Version of the firmware, for people.

@@ -1,0 +1,210 @@
+//! Bad input, case by case: one line that says what to do, an exit code of its own, nothing left.
+//!
+//! Every case is refused before there is a guest, so none needs KVM.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A runtime directory of the test's own, and the two programs in it.
+struct Place {
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        Self { directory }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        Command::new(program)
+            .args(arguments)
+            .env("RAVELIN_RUNTIME_DIR", self.path().join("r"))
+            .output()
+            .unwrap()
+    }
+
+    fn launcher(&self, arguments: &[&str]) -> Output {
+        self.run(env!("CARGO_BIN_EXE_ravelin"), arguments)
+    }
+
+    fn operator(&self, arguments: &[&str]) -> Output {
+        self.run(env!("CARGO_BIN_EXE_ravelinctl"), arguments)
+    }
+
+    /// Whether no VM has left anything.
+    fn is_clean(&self) -> bool {
+        fs::read_dir(self.path().join("r")).map_or(true, |entries| entries.count() == 0)
+    }
+}
+
+/// Checks an exit code, that there is one line with this advice, and nothing on standard output.
+fn refused(output: &Output, code: i32, advice: &str) {
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{line}");
+    assert!(line.starts_with("error: ") && line.contains(advice), "{line}");
+    assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "something on standard output");
+    assert!(!line.contains('\u{1b}'), "colour where there is no terminal");
+}
+
+#[test]
+fn words_that_describe_no_vm() {
+    let place = Place::new();
+    for (arguments, code, advice) in [
+        (&["run", "--memory", "0"][..], 7, "at least 64MiB"),
+        (&["run", "--memory", "lots"], 6, "write a number and a unit"),
+        (&["run", "--memory", "-1G"], 6, "write a number and a unit"),
+        (&["run", "--memory", "65M"], 7, "no multiple of 2MiB"),
+        (&["run", "--memory", "1000000TiB"], 8, "beyond the address space"),
+        (&["run", "--memory", "99999999999999999999"], 8, "beyond the address space"),
+        (&["run", "--gpu", "apm,memory=0"], 7, "at least 8MiB"),
+        (&["run", "--gpu", "apm,memory=many"], 6, "GPU memory \"many\""),
+        (&["run", "--gpu", "apm,memory=64TiB"], 8, "at most 1TiB"),
+        (&["run", "--gpu", "h100"], 9, "the only kind of GPU is apm"),
+        (&["run", "--gpu", "apm,colour=red"], 9, "a GPU has no \"colour\""),
+        (&["run", "--gpu", "apm,mode=half"], 9, "on|off|devtools"),
+        (&["run", "--name", "../a"], 10, "no name for a VM"),
+        (&["run", "--name", ""], 10, "no name for a VM"),
+        (&["run", "--repeat", "0"], 2, "a number from 1, or forever"),
+        (&["run", "--platform", "tdx"], 2, "say emulated or none"),
+        (&["run", "--workload", "chess"], 2, "digits"),
+        (&["run", "--workload", "idle", "--images", "x.npy"], 2, "--images goes with"),
+        (&["run", "--colour"], 2, "--help"),
+        (&["fly"], 2, "--help"),
+        (&["bench", "transfer", "--size", "0"], 7, "at least 4KiB"),
+        (&["bench", "transfer", "--chunk", "2MiB"], 8, "at most 1MiB"),
+        (&["bench", "transfer", "--chunk", "5000"], 7, "no multiple of 4KiB"),
+    ] {
+        refused(&place.launcher(arguments), code, advice);
+    }
+    let nine = ["--gpu", "apm"].repeat(9);
+    refused(&place.launcher(&nine), 9, "1 to 8");
+    assert!(place.is_clean());
+}
+
+#[test]
+fn files_that_cannot_be_used() {
+    let place = Place::new();
+    let file = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let absent = place.path().join("absent").to_str().unwrap().to_owned();
+    let (wide, dark) = (file("wide.csv", "1,2,3\n"), file("dark.csv", &["255"; 64].join(",")));
+    let (text, toml) = (file("text.npy", "no array"), file("vm.toml", "colour = 1"));
+    for (arguments, code, advice) in [
+        (["--images", &wide], 15, "3 columns in line 1: give N x 64"),
+        (["--images", &dark], 16, "from 0 (paper) to 16 (ink)"),
+        (["--images", &text], 14, "cannot read"),
+        (["--images", &format!("{absent}.npy")], 14, "No such file"),
+        (["--config", &toml], 13, "colour"),
+        (["--config", &absent], 13, "check the path"),
+        (["--guest-image", &absent], 17, "check the path"),
+    ] {
+        refused(&place.launcher(&arguments), code, advice);
+    }
+    assert!(place.is_clean());
+}
+
+#[test]
+fn a_refusal_with_json_is_one_object_with_the_code() {
+    let place = Place::new();
+    for (arguments, code, result) in [
+        (&["--json", "--memory", "0"][..], 7, "size-too-small"),
+        (&["run", "--json", "--gpu", "h100"], 9, "bad-gpu"),
+        (&["bench", "transfer", "--json", "--size", "x"], 6, "size-unreadable"),
+    ] {
+        let output = place.launcher(arguments);
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        assert_eq!(object["result"], result);
+        assert!(object["schema"].as_str().unwrap().starts_with("ravelin."));
+    }
+}
+
+#[test]
+fn a_directory_that_others_could_enter() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("r")).unwrap();
+    fs::set_permissions(place.path().join("r"), fs::Permissions::from_mode(0o755)).unwrap();
+    refused(&place.launcher(&["--name", "a"]), 12, "RAVELIN_RUNTIME_DIR");
+    assert!(place.is_clean());
+}
+
+#[test]
+fn a_name_in_use() {
+    let place = Place::new();
+    let root = ravelin::runtime::RuntimeRoot::at(place.path().join("r"));
+    let vm = root.take(&"a".parse().unwrap()).unwrap();
+    refused(&place.launcher(&["--name", "a"]), 11, "choose another --name");
+    drop(vm);
+    assert!(place.is_clean());
+}
+
+#[test]
+fn the_operator_asks_for_what_is_not_there() {
+    let place = Place::new();
+    for arguments in
+        [&["info", "a"][..], &["telemetry", "a"], &["reset", "a", "--gpu", "0", "--kind", "flr"]]
+    {
+        refused(&place.operator(arguments), 30, "ravelinctl list");
+    }
+    refused(&place.operator(&["info", "a/b"]), 10, "no name for a VM");
+    refused(&place.operator(&["reset", "a", "--gpu", "0", "--kind", "warm"]), 2, "flr");
+    refused(&place.operator(&["reset", "a", "--kind", "flr"]), 2, "--gpu");
+    refused(&place.operator(&["reset", "a", "--gpu", "x", "--kind", "flr"]), 2, "--gpu");
+    refused(&place.operator(&[]), 2, "--help");
+    let list = place.operator(&["list"]);
+    assert!(list.status.success() && String::from_utf8_lossy(&list.stdout).starts_with("No VMs."));
+}
+
+#[test]
+fn a_dead_vm_is_shown_as_dead_and_named_so() {
+    let place = Place::new();
+    let vm = place.path().join("r/a");
+    fs::create_dir_all(&vm).unwrap();
+    fs::write(vm.join("lock"), "1\n").unwrap();
+    drop(std::os::unix::net::UnixListener::bind(vm.join("control.sock")).unwrap());
+    refused(&place.operator(&["info", "a"]), 31, "start it again");
+    let list = place.operator(&["list", "--json"]);
+    let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!(list["schema"], "ravelin.list/1");
+    assert_eq!(list["vms"], serde_json::json!([{ "name": "a", "state": "dead" }]));
+}
+
+#[test]
+fn a_closed_output_is_no_crash() {
+    let place = Place::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_ravelinctl"))
+        .arg("list")
+        .env("RAVELIN_RUNTIME_DIR", place.path().join("r"))
+        .stdout(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn help_teaches_and_ends_with_the_exit_codes() {
+    let place = Place::new();
+    for (output, words) in [
+        (place.launcher(&["--help"]), ["bench", "apm", "name-in-use"]),
+        (place.launcher(&["run", "--help"]), ["N x 8 x 8", "forever", "kvm-permission"]),
+        (place.operator(&["--help"]), ["telemetry", "reset", "vm-dead"]),
+    ] {
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && words.iter().all(|word| text.contains(word)), "{text}");
+        assert!(!text.contains("guest-image FILE"), "a hidden option is shown");
+    }
+}
