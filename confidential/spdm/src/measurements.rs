@@ -235,3 +235,6 @@ impl MeasurementTranscript {
         Ok((request, response))
     }
 }
+
+#[cfg(test)]
+mod tests;

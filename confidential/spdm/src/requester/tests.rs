@@ -3,16 +3,21 @@
 use std::vec;
 
 use proptest::prelude::*;
+use sha2::{Digest, Sha384};
 use subtle::ConstantTimeEq;
 
 use super::*;
 use crate::measurements::bound_nonce;
 use crate::message::algorithms;
-use crate::responder::{Event, Responder};
+use crate::message::key_exchange::{KeyExchangeResponse, SummaryType};
+use crate::message::opaque::encode_selection;
+use crate::responder::{Device, Event, Responder};
+use crate::signature::{Purpose, signed_message};
 use crate::test_support::{
     TestDevice, TestResponder, TestRng, Way, handshake, honest, map, requester, responder, verifier,
 };
 use crate::transport::doe;
+use crate::version::VersionNumber;
 
 /// The secret in the responder's only event.
 fn responders_secret(events: &[Event]) -> &ExportMasterSecret {
@@ -223,11 +228,71 @@ fn changed_answers_in_the_session_end_it() {
     assert_eq!(attacked(Way::Response(code::GET_MEASUREMENTS), unknown), other);
 }
 
+/// What the requester makes of a device that signs a key exchange with one field changed.
+fn signed_anew(change: impl Fn(&mut KeyExchangeResponse)) -> Error {
+    let device = TestDevice::genuine(1);
+    let mut vca = Vec::new();
+    let mut request = Vec::new();
+    let outcome = handshake(&mut requester(7), &mut responder(), |_, way, message| {
+        match way {
+            Way::Request(code::KEY_EXCHANGE) => {
+                // The mailbox has added two bytes.
+                request = message.as_bytes()[..message.as_bytes().len() - 2].to_vec();
+            }
+            Way::Response(code::KEY_EXCHANGE) => {
+                return map(message, |bytes| {
+                    let summary = SummaryType::All;
+                    let (mut answer, _) =
+                        decode_padded::<KeyExchangeResponse>(bytes, Version::V1_2, summary, 4)
+                            .unwrap();
+                    change(&mut answer);
+                    let encoded = answer.encode(Version::V1_2);
+                    let digest = Sha384::new()
+                        .chain_update(&vca)
+                        .chain_update(device.chain.digest())
+                        .chain_update(&request)
+                        .chain_update(&encoded[..encoded.len() - KeyExchangeResponse::UNSIGNED])
+                        .finalize();
+                    let signed = signed_message(Purpose::KeyExchange, &digest.into());
+                    answer.signature = device.sign(&signed).unwrap();
+                    *bytes = answer.encode(Version::V1_2);
+                });
+            }
+            Way::Request(code) | Way::Response(code) => {
+                let negotiation =
+                    [code::GET_VERSION, code::GET_CAPABILITIES, code::NEGOTIATE_ALGORITHMS];
+                if negotiation.contains(&code) {
+                    vca.extend_from_slice(message.as_bytes());
+                }
+            }
+        }
+        message
+    });
+    outcome.error()
+}
+
+#[test]
+fn what_was_not_agreed_is_refused_even_if_it_is_signed() {
+    // The device has other keys now than its verify data was made with.
+    assert_eq!(signed_anew(|answer| answer.random[0] ^= 1), Error::BadVerifyData);
+    let not_agreed = |field, found| Error::NotAgreed { field, found };
+    let error = signed_anew(|answer| answer.heartbeat_period = 5);
+    assert_eq!(error, not_agreed("HeartbeatPeriod", 5));
+    let error = signed_anew(|answer| answer.mutual_authentication = 1);
+    assert_eq!(error, not_agreed("MutAuthRequested", 1));
+    let error = signed_anew(|answer| answer.requester_slot = 2);
+    assert_eq!(error, not_agreed("SlotIDParam", 2));
+    let error = signed_anew(|answer| answer.opaque = encode_selection(VersionNumber(0x2000)));
+    assert_eq!(error, Error::SecuredVersion);
+    assert_eq!(signed_anew(|answer| answer.opaque.clear()), Error::SecuredVersion);
+    assert_eq!(signed_anew(|answer| answer.exchange_data = [1; 96]), Error::ExchangeData);
+}
+
 #[test]
 fn measurements_other_than_those_vouched_for_are_refused() {
     // Firmware changes between key exchange and measurements.
     struct Shifty(TestDevice, core::cell::Cell<u8>);
-    impl crate::responder::Device for Shifty {
+    impl Device for Shifty {
         fn certificate_chain(&self) -> &CertificateChain {
             &self.0.chain
         }
