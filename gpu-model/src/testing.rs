@@ -18,7 +18,7 @@ use ravelin_gpu_abi::ring::{
 use ravelin_gpu_abi::{Engine, MSIX_VECTORS};
 use ravelin_maker::FirmwareSet;
 use ravelin_spdm::CertificateChain;
-use ravelin_spdm::requester::{Config, Established, Requester, Step};
+use ravelin_spdm::requester::{Config, Established, Requester, Session, Step};
 use ravelin_spdm::transport::doe;
 
 use crate::firewall::Initiator;
@@ -158,6 +158,11 @@ impl Guest {
 
     /// Establishes a session and takes the rings into use.
     pub(crate) fn attach(&mut self) {
+        self.attach_and_keep();
+    }
+
+    /// The same, for a test that ends the session as well.
+    pub(crate) fn attach_and_keep(&mut self) -> Session {
         let established = self.converse();
         let secret = &established.export_secret;
         self.ends = Some(Engine::ALL.map(|engine| End::Sealed {
@@ -165,6 +170,7 @@ impl Guest {
             opener: Opener::new(secret, engine as u32, Direction::GpuToGuest),
         }));
         self.enable_rings();
+        established.session
     }
 
     /// Takes the rings into use for plain records.

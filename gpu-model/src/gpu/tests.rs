@@ -6,4 +6,6 @@ mod race;
 mod records;
 mod reset;
 mod rings;
+mod sec2;
+mod throughput;
 mod window;
