@@ -155,7 +155,7 @@ impl AwaitFinish {
         answer: &Message,
     ) -> Result<(Vec<u8>, AwaitMeasurements), Error> {
         let version = self.claimed.connection.version;
-        let answer = inside(&mut self.secured, version, answer)?;
+        let answer = inside(&mut self.secured, answer)?;
         decode::<FinishResponse>(&answer, version, ())?;
         self.transcript.add(&answer);
         let data = self.secrets.into_data(&self.transcript.digest());

@@ -56,7 +56,7 @@ impl AwaitMeasurements {
     ) -> Result<Established, Error> {
         let proven = self.proven;
         let version = proven.connection.version;
-        let response = inside(&mut self.secured, version, answer)?;
+        let response = inside(&mut self.secured, answer)?;
         let measurements = MeasurementTranscript {
             vca: proven.connection.vca.as_bytes().to_vec(),
             request: self.request,

@@ -281,7 +281,7 @@ impl Session {
 
     /// Takes the answer to END_SESSION; the keys are wiped either way.
     pub fn confirm_end(mut self, answer: &Message) -> Result<(), Error> {
-        let answer = inside(&mut self.secured, self.version, answer)?;
+        let answer = inside(&mut self.secured, answer)?;
         decode::<EndSessionAck>(&answer, self.version, ())?;
         Ok(())
     }
@@ -296,11 +296,7 @@ fn clear(answer: &Message, alignment: usize) -> Result<&[u8], Error> {
 
 /// The answer in a secured message, unless it is an ERROR. A responder that has lost the session
 /// can say so in clear only.
-fn inside(
-    secured: &mut SecuredSession,
-    version: Version,
-    answer: &Message,
-) -> Result<Vec<u8>, Error> {
+fn inside(secured: &mut SecuredSession, answer: &Message) -> Result<Vec<u8>, Error> {
     match answer {
         Message::Clear(bytes) => {
             refuse_error(bytes, usize::MAX)?;
@@ -308,7 +304,6 @@ fn inside(
         }
         Message::Secured(record) => {
             let mut bytes = secured.open(record)?;
-            debug_assert!(version >= Version::V1_2);
             refuse_error(&bytes, 1)?;
             Ok(core::mem::take(&mut *bytes))
         }
