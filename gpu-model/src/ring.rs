@@ -141,8 +141,8 @@ mod tests {
             (GOOD.0, GOOD.1, GOOD.2, 0),
             (GOOD.0, GOOD.1, GOOD.2, 0x1800),
             (GOOD.0, GOOD.1, GOOD.2, MAX_SLOT_SIZE + 0x1000),
-            (u64::MAX & !0xfff, GOOD.1, 64, GOOD.3),
-            (GOOD.0, u64::MAX & !0xfff, GOOD.2, GOOD.3),
+            (!0xfff, GOOD.1, 64, GOOD.3),
+            (GOOD.0, !0xfff, GOOD.2, GOOD.3),
         ] {
             assert_eq!(ring(broken), None, "{broken:x?}");
         }

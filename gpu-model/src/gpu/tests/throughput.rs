@@ -1,4 +1,5 @@
-//! How fast records land, against the cipher alone in the same run. Run it for itself, optimized:
+//! How fast records land, against the cipher alone in the same run: the best round of each, so that
+//! what else the machine does counts for little. Run it for itself, optimized:
 //! `cargo test --release -p ravelin-gpu-model -- --ignored --nocapture throughput`.
 
 use std::time::Instant;
@@ -9,17 +10,16 @@ use ravelin_gpu_abi::ring::Outcome;
 
 use crate::testing::{BASE, ENTRIES, Guest, SLOT};
 
-const ROUNDS: usize = 400;
+const ROUNDS: usize = 1000;
 
 #[test]
 #[ignore = "a measurement, for an optimized build on a quiet machine"]
 fn sealed_records_land_at_most_of_the_speed_of_the_cipher() {
     let bytes = vec![0x5a; SLOT as usize];
-    let total = (ROUNDS * ENTRIES as usize * SLOT as usize) as f64;
     let raw = raw_open(&bytes);
 
     let mut guest = Guest::attached();
-    let mut busy = 0.0;
+    let mut best = f64::MAX;
     for _ in 0..ROUNDS {
         let sent: Vec<u64> = (0..u64::from(ENTRIES))
             .map(|n| guest.submit(Engine::CopyIn, BASE + n * u64::from(SLOT), SLOT, &bytes))
@@ -31,14 +31,14 @@ fn sealed_records_land_at_most_of_the_speed_of_the_cipher() {
         while !guest.answered(Engine::CopyIn, last) {
             std::thread::yield_now();
         }
-        busy += start.elapsed().as_secs_f64();
+        best = best.min(start.elapsed().as_secs_f64());
         for sequence in sent {
             assert_eq!(guest.response(Engine::CopyIn, sequence).0, Outcome::Done);
         }
     }
-    let landed = total / busy / 1e9;
+    let landed = f64::from(ENTRIES * SLOT) / best / 1e9;
     println!("raw open {raw:.2} GB/s, landed {landed:.2} GB/s, ratio {:.2}", landed / raw);
-    assert!(landed / raw > 0.6);
+    assert!(landed / raw > 0.7);
 }
 
 /// The cipher alone: gigabytes a second, opening records of a slot's size in private memory.
@@ -47,15 +47,14 @@ fn raw_open(bytes: &[u8]) -> f64 {
     let mut sealer = Sealer::new(&secret, 1, Direction::GuestToGpu);
     let mut opener = Opener::new(&secret, 1, Direction::GuestToGpu);
     let binding = Binding { hbm_address: 0, length: SLOT, outcome: 0 };
-    let mut busy = 0.0;
-    let count = 2000;
+    let mut best = f64::MAX;
     let mut buffer = vec![0; bytes.len()];
-    for _ in 0..count {
+    for _ in 0..ROUNDS {
         buffer.copy_from_slice(bytes);
         let sealed = sealer.seal_in_place(&binding, &mut buffer).unwrap();
         let start = Instant::now();
         opener.open_in_place(sealed.sequence, &binding, &sealed.tag, &mut buffer).unwrap();
-        busy += start.elapsed().as_secs_f64();
+        best = best.min(start.elapsed().as_secs_f64());
     }
-    (count * bytes.len()) as f64 / busy / 1e9
+    bytes.len() as f64 / best / 1e9
 }
