@@ -142,7 +142,7 @@ pub enum Status {
 
 impl Status {
     /// The value for SW_EXITINFO2.
-    pub fn encode(self) -> u64 {
+    pub const fn encode(self) -> u64 {
         match self {
             Status::Complete => 0,
             Status::InvalidHeader => 1 << 32 | 1,

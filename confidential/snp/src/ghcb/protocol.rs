@@ -77,12 +77,12 @@ pub enum Request {
 
 impl Request {
     /// The value that the guest writes. Fields wider than their place are cut to it.
-    pub fn encode(self) -> u64 {
+    pub const fn encode(self) -> u64 {
         match self {
             Request::Ghcb(address) => address & !INFO,
             Request::SevInformation => 0x002,
             Request::Cpuid { function, register } => {
-                u64::from(function) << 32 | (register as u64) << 30 | 0x004
+                (function as u64) << 32 | (register as u64) << 30 | 0x004
             }
             Request::PreferredGhcb => 0x010,
             Request::RegisterGhcb(gfn) => gfn << 12 | 0x012,
@@ -91,7 +91,7 @@ impl Request {
             }
             Request::Features => 0x080,
             Request::Terminate { set, reason } => {
-                u64::from(reason) << 16 | u64::from(set & 0xf) << 12 | 0x100
+                (reason as u64) << 16 | ((set & 0xf) as u64) << 12 | 0x100
             }
         }
     }
@@ -135,6 +135,14 @@ bitflags::bitflags! {
     }
 }
 
+/// GHCBData for a frame number or its absence.
+const fn gfn_or_none(gfn: Option<u64>) -> u64 {
+    match gfn {
+        Some(gfn) => gfn,
+        None => NO_GFN,
+    }
+}
+
 /// What the guest reads back from the MSR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response {
@@ -166,17 +174,17 @@ pub enum Response {
 
 impl Response {
     /// The value that the guest reads.
-    pub fn encode(self) -> u64 {
+    pub const fn encode(self) -> u64 {
         match self {
             Response::SevInformation { maximum, minimum, c_bit } => {
-                u64::from(maximum) << 48 | u64::from(minimum) << 32 | u64::from(c_bit) << 24 | 0x001
+                (maximum as u64) << 48 | (minimum as u64) << 32 | (c_bit as u64) << 24 | 0x001
             }
             Response::Cpuid { value, register } => {
-                u64::from(value) << 32 | (register as u64) << 30 | 0x005
+                (value as u64) << 32 | (register as u64) << 30 | 0x005
             }
-            Response::PreferredGhcb(gfn) => gfn.unwrap_or(NO_GFN) << 12 | 0x011,
-            Response::RegisteredGhcb(gfn) => gfn.unwrap_or(NO_GFN) << 12 | 0x013,
-            Response::PageStateChange(error) => u64::from(error) << 32 | 0x015,
+            Response::PreferredGhcb(gfn) => gfn_or_none(gfn) << 12 | 0x011,
+            Response::RegisteredGhcb(gfn) => gfn_or_none(gfn) << 12 | 0x013,
+            Response::PageStateChange(error) => (error as u64) << 32 | 0x015,
             Response::Features(features) => features.bits() << 12 | 0x081,
         }
     }

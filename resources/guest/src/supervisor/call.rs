@@ -1,0 +1,39 @@
+//! What user mode may ask for. Numbers and results are in [`ravelin_guest::call`].
+
+use super::{apic, ghcb, tables};
+use ravelin_guest::call::{DONE, NOT_ALLOWED, PRIVATE, REFUSED, SHARED, number};
+use ravelin_snp::ghcb::page_state::Operation;
+
+/// From `entry.s`, for each call.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".supervisor.text.call")]
+extern "C" fn supervisor_call(number: u32, a: u64, b: u64, c: u64) -> u64 {
+    if number == number::CONVERT {
+        convert(a, b, c)
+    } else if number == number::MAP_DEVICE {
+        tables::map_device(a, b)
+    } else if number == number::WAIT {
+        apic::wait(a);
+        DONE
+    } else {
+        NOT_ALLOWED
+    }
+}
+
+#[inline(always)]
+fn convert(address: u64, length: u64, to: u64) -> u64 {
+    if !tables::is_user_memory(address, length) || (to != PRIVATE && to != SHARED) {
+        return NOT_ALLOWED;
+    }
+    if tables::c_mask() == 0 {
+        // One memory: the pages are as shared as they are private.
+        return DONE;
+    }
+    let operation = if to == SHARED { Operation::Shared } else { Operation::Private };
+    if !ghcb::convert(address, length, operation) {
+        return REFUSED;
+    }
+    // SAFETY: checked above, and the caller gives up what stood there.
+    unsafe { tables::remap(address, length, to == SHARED) };
+    DONE
+}

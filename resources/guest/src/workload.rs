@@ -1,0 +1,52 @@
+//! What the guest is started for: `workload=` on its command line chooses.
+
+mod idle;
+mod probe;
+
+use crate::machine::Machine;
+use crate::parameters;
+use alloc::string::{String, ToString};
+
+/// Why a workload ended without success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// A stable code.
+    pub code: &'static str,
+    /// What happened, for a person.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with this code; the whole chain of `error` is the message.
+    pub fn new(code: &'static str, error: &dyn core::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message += ": ";
+            message += &error.to_string();
+            cause = error.source();
+        }
+        Self { code, message }
+    }
+}
+
+impl From<parameters::Error> for Failure {
+    fn from(error: parameters::Error) -> Self {
+        Self::new("bad-parameter", &error)
+    }
+}
+
+/// Runs the workload that the command line names.
+///
+/// # Errors
+/// It did not succeed.
+pub fn run(machine: &mut Machine) -> Result<(), Failure> {
+    match machine.parameters.get("workload") {
+        Some("idle") => idle::run(machine),
+        Some("probe") => probe::run(machine),
+        name => Err(Failure {
+            code: "unknown-workload",
+            message: alloc::format!("no workload is called {:?}", name.unwrap_or_default()),
+        }),
+    }
+}
