@@ -144,6 +144,15 @@ const CASES: &[Case] = &[
         setup.evidence.measurements = other.transcript(&setup.expected);
         setup
     }),
+    (Code::MeasurementMismatch, || {
+        // The certificate speaks of firmware that nobody knows, the measurements of good one.
+        let firmware = FirmwareSet::current();
+        let mut image = firmware.image(ravelin_dice::Component::Sec2).clone();
+        image.body[1000] ^= 1;
+        let mut setup = Setup::of(&Boot::of(firmware.with(image)));
+        setup.evidence.measurements = Boot::good().transcript(&setup.expected);
+        setup
+    }),
     (Code::FirmwareUnknown, || {
         let firmware = FirmwareSet::current();
         let mut image = firmware.image(ravelin_dice::Component::Sec2).clone();
