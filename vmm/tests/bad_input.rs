@@ -1,11 +1,16 @@
 //! Bad input, case by case: one line that says what to do, an exit code of its own, nothing left.
 //!
-//! Every case is refused before there is a guest, so none needs KVM.
+//! Every case is refused before there is a guest, so none needs KVM; two need to be without.
 
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
+
+/// A user who may do nothing.
+const NOBODY: u32 = 65534;
 
 /// A runtime directory of the test's own, and the two programs in it.
 struct Place {
@@ -207,4 +212,76 @@ fn help_teaches_and_ends_with_the_exit_codes() {
         assert!(output.status.success() && words.iter().all(|word| text.contains(word)), "{text}");
         assert!(!text.contains("guest-image FILE"), "a hidden option is shown");
     }
+}
+
+/// Says so straight to the terminal: the harness would swallow it with a test that passes.
+fn skipped(why: &str) {
+    let _ = writeln!(io::stderr().lock(), "SKIPPED: {why}");
+}
+
+/// Runs the launcher where `/dev/kvm` is something else: `None` where the system gives no mount
+/// namespace for it.
+fn with_other_kvm(place: &Place, device: Option<&str>) -> Option<Output> {
+    let script = "mount --bind \"$1\" /dev && shift && exec \"$@\"";
+    let dev = place.path().join("dev");
+    fs::create_dir(&dev).unwrap();
+    if let Some(content) = device {
+        fs::write(dev.join("kvm"), content).unwrap();
+    }
+    let unshare = |arguments: &[&str]| {
+        Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"])
+            .arg(&dev)
+            .args(arguments)
+            .env("RAVELIN_RUNTIME_DIR", place.path().join("r"))
+            .output()
+            .ok()
+    };
+    if !unshare(&["true"])?.status.success() {
+        skipped("no mount namespace to hide /dev/kvm in");
+        return None;
+    }
+    unshare(&[env!("CARGO_BIN_EXE_ravelin"), "run"])
+}
+
+#[test]
+fn no_dev_kvm() {
+    let place = Place::new();
+    let Some(output) = with_other_kvm(&place, None) else { return };
+    refused(&output, 3, "load the kvm module");
+    assert!(place.is_clean());
+}
+
+#[test]
+fn a_kvm_that_is_none() {
+    let place = Place::new();
+    let Some(output) = with_other_kvm(&place, Some("no device")) else { return };
+    refused(&output, 5, "KVM cannot be used");
+    assert!(place.is_clean());
+}
+
+#[test]
+fn no_permission_on_dev_kvm() {
+    let place = Place::new();
+    let runtime = place.path().join("r");
+    fs::create_dir(&runtime).unwrap();
+    fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let prepared = std::os::unix::fs::chown(&runtime, Some(NOBODY), Some(NOBODY));
+    let open = fs::metadata("/dev/kvm").map_or(true, |kvm| kvm.permissions().mode() & 0o006 != 0);
+    if prepared.is_err() || open {
+        skipped("needs root and a /dev/kvm that not everyone may open");
+        return;
+    }
+    // Somewhere that nobody may execute it from.
+    let program = place.path().join("ravelin");
+    fs::copy(env!("CARGO_BIN_EXE_ravelin"), &program).unwrap();
+    let output = Command::new(program)
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .env("RAVELIN_RUNTIME_DIR", &runtime)
+        .output()
+        .unwrap();
+    refused(&output, 4, "join the group that owns it");
+    assert!(place.is_clean());
 }

@@ -1,0 +1,177 @@
+//! A running VM as its operator sees it: found, watched, reset, ended, and gone without a trace.
+//!
+//! The guest idles; these tests need KVM and say loudly when they are skipped for want of it.
+
+use serde_json::Value;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// No step takes this long, even on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether this machine can run the test.
+fn has_kvm(test: &str) -> bool {
+    let kvm = ravelin::kvm::open(true);
+    if let Err(error) = &kvm {
+        // Straight to the terminal: the harness would swallow it with a test that passes.
+        let _ = writeln!(io::stderr().lock(), "SKIPPED: {test}: {error}");
+    }
+    kvm.is_ok()
+}
+
+struct Place {
+    _directory: tempfile::TempDir,
+    runtime: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = directory.path().join("r");
+        Self { _directory: directory, runtime }
+    }
+
+    fn launcher(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ravelin"));
+        command.args(arguments).env("RAVELIN_RUNTIME_DIR", &self.runtime);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts an idle VM and waits until its guest is up.
+    fn start(&self, name: &str) -> Child {
+        let child = self
+            .launcher(&["run", "--json", "--workload", "idle", "--name", name])
+            .spawn()
+            .unwrap();
+        let directory = self.runtime.join(name);
+        let says = |file: &str, word: &str| {
+            fs::read_to_string(directory.join(file)).is_ok_and(|text| text.contains(word))
+        };
+        let begin = Instant::now();
+        // A dead VM may have left a log, but not with this process number beside it.
+        while !(says("lock", &child.id().to_string()) && says("events.jsonl", "guest_ready")) {
+            assert!(begin.elapsed() < PATIENCE, "the guest never came up");
+            thread::sleep(Duration::from_millis(10));
+        }
+        child
+    }
+
+    fn operator(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ravelinctl"));
+        command.args(arguments).env("RAVELIN_RUNTIME_DIR", &self.runtime).output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.operator(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn is_clean(&self) -> bool {
+        fs::read_dir(&self.runtime).map_or(true, |entries| entries.count() == 0)
+    }
+}
+
+fn signal(child: &Child, signal: &str) {
+    let status = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn the_operator_finds_watches_and_resets_a_gpu() {
+    if !has_kvm("the_operator_finds_watches_and_resets_a_gpu") {
+        return;
+    }
+    let place = Place::new();
+    let child = place.start("a");
+    let list = place.json(&["list"]);
+    assert_eq!(list["vms"][0]["name"], "a");
+    assert_eq!(list["vms"][0]["state"], "running");
+    assert_eq!(list["vms"][0]["pid"], child.id());
+    let info = place.json(&["info", "a"]);
+    assert_eq!(info["schema"], "ravelin.info/1");
+    assert_eq!(info["gpus"][0]["resets"], 0);
+    assert!(info["gpus"][0]["session"].is_u64());
+    for (number, kind) in [(1, "flr"), (2, "bus"), (3, "cold")] {
+        let done = place.json(&["reset", "a", "--gpu", "0", "--kind", kind]);
+        assert_eq!((&done["resets"], &done["kind"]), (&number.into(), &kind.into()));
+    }
+    let telemetry = place.json(&["telemetry", "a", "--gpu", "0"]);
+    assert_eq!(telemetry["gpus"][0]["resets"], 3);
+    assert_eq!(place.operator(&["telemetry", "a", "--gpu", "7"]).status.code(), Some(32));
+    let second = place.launcher(&["--name", "a"]).output().unwrap();
+    assert_eq!(second.status.code(), Some(11), "two VMs of one name");
+    signal(&child, "-INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&object["schema"], &object["result"]),
+        (&"ravelin.run/1".into(), &"interrupted".into())
+    );
+    assert_eq!(object["guest"], "builtin");
+    assert!(object["boot_us"].as_u64() > Some(0));
+    assert!(place.is_clean());
+}
+
+#[test]
+fn a_signal_ends_the_vm_and_leaves_nothing() {
+    if !has_kvm("a_signal_ends_the_vm_and_leaves_nothing") {
+        return;
+    }
+    let place = Place::new();
+    for (name, code) in [("-TERM", 143), ("-HUP", 143)] {
+        let child = place.start("a");
+        signal(&child, name);
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(code));
+        assert!(place.is_clean());
+    }
+}
+
+#[test]
+fn a_killed_vm_is_dead_and_blocks_nothing() {
+    if !has_kvm("a_killed_vm_is_dead_and_blocks_nothing") {
+        return;
+    }
+    let place = Place::new();
+    let mut child = place.start("a");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(place.json(&["list"])["vms"][0]["state"], "dead");
+    assert_eq!(place.operator(&["info", "a"]).status.code(), Some(31));
+    let child = place.start("a");
+    assert_eq!(place.json(&["list"])["vms"][0]["state"], "running");
+    signal(&child, "-TERM");
+    child.wait_with_output().unwrap();
+    assert!(place.is_clean());
+}
+
+#[test]
+fn the_sockets_are_their_owners_and_typing_does_not_hurt() {
+    if !has_kvm("the_sockets_are_their_owners_and_typing_does_not_hurt") {
+        return;
+    }
+    let place = Place::new();
+    let child = place.start("a");
+    let directory = place.runtime.join("a");
+    for file in ["control.sock", "serial.sock", "events.jsonl", "lock"] {
+        let mode = fs::symlink_metadata(directory.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let mut console = UnixStream::connect(directory.join("serial.sock")).unwrap();
+    console.write_all(&[b'x'; 4096]).unwrap();
+    assert_eq!(place.json(&["list"])["vms"][0]["state"], "running");
+    signal(&child, "-TERM");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
+    console.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut rest = Vec::new();
+    let _ = console.read_to_end(&mut rest);
+    assert!(place.is_clean());
+}
