@@ -137,17 +137,20 @@ impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
 
     /// Copies from HBM into `buffer`, which must be private memory. On failure it holds zeros.
     pub fn copy_out(&mut self, hbm_address: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let length = buffer.len();
-        let mut copy = CopyOut::new(hbm_address, buffer, self.layout.chunk() as usize)
-            .ok_or(Error::OutOfRange { hbm_address, length })?;
-        let done = self
-            .run(&mut copy, |session| &mut session.copy_out)
-            .and_then(|()| refusal(copy.refused));
+        let done = self.try_copy_out(hbm_address, buffer);
         match done {
-            Ok(()) => self.traffic.from_gpu += length as u64,
+            Ok(()) => self.traffic.from_gpu += buffer.len() as u64,
             Err(_) => buffer.fill(0),
         }
         done
+    }
+
+    fn try_copy_out(&mut self, hbm_address: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let length = buffer.len();
+        let mut copy = CopyOut::new(hbm_address, buffer, self.layout.chunk() as usize)
+            .ok_or(Error::OutOfRange { hbm_address, length })?;
+        self.run(&mut copy, |session| &mut session.copy_out)?;
+        refusal(copy.refused)
     }
 
     /// Launches one kernel and waits for its reply.

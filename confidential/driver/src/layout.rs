@@ -77,7 +77,7 @@ impl Layout {
     /// little enough for the processor's caches.
     pub fn for_records(chunk: u32) -> Result<Layout, Error> {
         const IN_FLIGHT: u32 = 2 << 20;
-        let entries = (IN_FLIGHT / chunk.clamp(1, MAX_SLOT_SIZE)).clamp(8, MAX_ENTRIES);
+        let entries = (IN_FLIGHT / chunk.clamp(1, MAX_SLOT_SIZE)).clamp(4, MAX_ENTRIES);
         Layout::new(chunk, 1 << entries.ilog2())
     }
 
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn records_of_every_size_find_a_ring() {
-        for (chunk, entries) in [(1, 256), (5000, 256), (64 << 10, 32), (1 << 20, 8)] {
+        for (chunk, entries) in [(1, 256), (5000, 256), (64 << 10, 32), (1 << 20, 4)] {
             assert_eq!(Layout::for_records(chunk), Layout::new(chunk, entries));
         }
         assert_eq!(Layout::for_records(0), Err(Error::Chunk(0)));

@@ -13,6 +13,7 @@ extern crate alloc;
 
 pub mod call;
 pub mod clock;
+pub mod gpu_workload;
 pub mod machine;
 pub mod parameters;
 pub mod pci;

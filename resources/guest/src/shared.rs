@@ -51,6 +51,15 @@ pub struct Piece {
 }
 
 impl Piece {
+    /// A piece that is *not* shared, page-aligned within `memory`: for giving a device an address
+    /// that it must not reach. `None` where less than a page is left.
+    pub fn unshared(memory: &'static mut [u8]) -> Option<Piece> {
+        let (start, length) = (memory.as_mut_ptr() as u64, memory.len());
+        let address = start.next_multiple_of(PAGE as u64);
+        let length = length.checked_sub((address - start) as usize)? / PAGE * PAGE;
+        (length > 0).then_some(Piece { address, length })
+    }
+
     /// The piece's place of this offset, if so many bytes from there on are the piece's.
     fn at(&self, offset: usize, length: usize) -> Option<u64> {
         let end = offset.checked_add(length)?;

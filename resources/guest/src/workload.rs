@@ -1,6 +1,7 @@
 //! What the guest is started for: `workload=` on its command line chooses.
 
 mod idle;
+mod on_gpu;
 mod probe;
 
 use crate::machine::Machine;
@@ -42,6 +43,9 @@ impl From<parameters::Error> for Failure {
 /// It did not succeed.
 pub fn run(machine: &mut Machine) -> Result<(), Failure> {
     match machine.parameters.get("workload") {
+        Some("digits") => on_gpu::digits(machine),
+        Some("bench") => on_gpu::bench(machine),
+        Some("idle") if has_gpu(machine) => on_gpu::idle(machine),
         Some("idle") => idle::run(machine),
         Some("probe") => probe::run(machine),
         name => Err(Failure {
@@ -49,4 +53,8 @@ pub fn run(machine: &mut Machine) -> Result<(), Failure> {
             message: alloc::format!("no workload is called {:?}", name.unwrap_or_default()),
         }),
     }
+}
+
+fn has_gpu(machine: &Machine) -> bool {
+    machine.gpus().is_ok_and(|gpus| !gpus.is_empty())
 }

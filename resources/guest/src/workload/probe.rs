@@ -29,6 +29,8 @@ const STORM: u64 = 2000;
 
 pub(super) fn run(machine: &mut Machine) -> Result<(), Failure> {
     match machine.parameters.get("probe") {
+        Some("window") => super::on_gpu::probe_window(machine),
+        Some("private-ring") => super::on_gpu::probe_private_ring(machine),
         Some("hello") => Ok(say(format_args!("hello from user mode"))),
         Some("markers") => markers(machine),
         Some("payload") => Ok(payload(machine.payload)),

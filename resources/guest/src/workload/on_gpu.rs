@@ -1,0 +1,261 @@
+//! Gives a GPU workload its surroundings: the machine's GPU and shared memory, the documents to
+//! judge it by, and a way out.
+
+// The window on GPU memory is memory-mapped I/O.
+#![allow(unsafe_code)]
+
+use super::Failure;
+use crate::clock::TscClock;
+use crate::gpu_workload::guarded::Guarded;
+use crate::gpu_workload::probe::{self, Window};
+use crate::gpu_workload::task::{Error, Host, Repeat};
+use crate::gpu_workload::{bench, digits, idle};
+use crate::machine::Machine;
+use crate::pci::Function;
+use crate::rng::HardwareRng;
+use crate::shared::Piece;
+use crate::{call, report};
+use alloc::string::String;
+use alloc::vec;
+use ravelin_attestation::{Clock as Time, Policy, ReferenceValues, RevocationList, TrustAnchor};
+use ravelin_driver::attest::Trust;
+use ravelin_driver::{Clock, Gpu, Layout};
+use ravelin_gpu_abi::{WINDOW_BAR, WINDOW_BAR_SIZE};
+use ravelin_report::Event;
+
+/// What the guest's image pins: part of what a launch measures.
+const ROOT: &[u8] = include_bytes!("../../../reference-values/root.der");
+const REFERENCES: &[u8] = include_bytes!("../../../reference-values/reference-values.corim");
+const REVOCATIONS: &[u8] = include_bytes!("../../../reference-values/revocation-list.crl");
+
+/// The release before this security version was superseded for a weakness.
+const SVN_FLOOR: u32 = 2;
+/// Bytes of a bench that the command line does not size.
+const BENCH_SIZE: u64 = 64 << 20;
+/// Longest single halt.
+const NAP_US: u64 = 1_000_000;
+const PAGE: usize = 4096;
+
+type Subject<'a> = Guarded<'a, Function, Piece, TscClock, HardwareRng, Console>;
+
+/// Recognises digits.
+pub(super) fn digits(machine: &mut Machine) -> Result<(), Failure> {
+    let repeat = repeat(machine)?;
+    let payload = machine.payload;
+    with_gpu(machine, |mut subject| digits::run(&mut subject, payload, repeat))
+}
+
+/// Measures the encrypted path.
+pub(super) fn bench(machine: &mut Machine) -> Result<(), Failure> {
+    let size = machine.parameters.number("size")?.unwrap_or(BENCH_SIZE);
+    with_gpu(machine, |mut subject| bench::run(&mut subject, size))
+}
+
+/// Keeps a GPU attested.
+pub(super) fn idle(machine: &mut Machine) -> Result<(), Failure> {
+    with_gpu(machine, |mut subject| idle::run(&mut subject, Repeat::Forever))
+}
+
+/// Reads and writes protected GPU memory through BAR2, which must be refused.
+pub(super) fn probe_window(machine: &mut Machine) -> Result<(), Failure> {
+    let gpus = machine.gpus().map_err(|error| Failure::new("no-gpu", &error))?;
+    let gpu = gpus.first().ok_or_else(no_gpu)?;
+    let address = gpu
+        .map_bar(WINDOW_BAR, WINDOW_BAR_SIZE)
+        .map_err(|error| Failure::new("no-window", &error))?;
+    with_gpu(machine, |mut subject| probe::window(&mut subject, &mut Bar2(address)))
+}
+
+/// Gives the GPU a ring in private memory, which must be refused.
+pub(super) fn probe_private_ring(machine: &mut Machine) -> Result<(), Failure> {
+    let length = layout(machine)?.length();
+    // Never freed: the GPU has been told its address.
+    let memory = vec![0; length + 2 * PAGE].leak();
+    let private = Piece::unshared(memory).ok_or_else(no_memory)?;
+    with_gpu(machine, |subject| probe::private_ring(subject, private))
+}
+
+/// Runs a workload on the first GPU.
+fn with_gpu(
+    machine: &mut Machine,
+    work: impl FnOnce(Subject<'_>) -> Result<(), Error>,
+) -> Result<(), Failure> {
+    let documents = Documents::of_the_image(machine.parameters.get("platform") == Some("none"))?;
+    let mut gpus = machine.gpus().map_err(|error| Failure::new("no-gpu", &error))?;
+    if gpus.is_empty() {
+        return Err(no_gpu());
+    }
+    let layout = layout(machine)?;
+    let shared = machine.take_shared(layout.length()).ok_or_else(no_memory)?;
+    let gpu = Gpu::open(gpus.swap_remove(0), shared, machine.clock, layout)
+        .map_err(|error| Failure::new(error.code(), &error))?;
+    let host = Console { clock: machine.clock };
+    let subject = Guarded::new(gpu, 0, machine.rng, documents.trust(), host);
+    work(subject).map_err(|error| Failure::new(error.code(), &error))
+}
+
+fn layout(machine: &Machine) -> Result<Layout, Failure> {
+    match machine.parameters.number("chunk")? {
+        None => Ok(Layout::default()),
+        // What is no u32 is no size of a record either.
+        Some(chunk) => Layout::for_records(u32::try_from(chunk).unwrap_or(u32::MAX))
+            .map_err(|error| Failure::new("bad-parameter", &error)),
+    }
+}
+
+fn repeat(machine: &Machine) -> Result<Repeat, Failure> {
+    match machine.parameters.get("repeat") {
+        Some("forever") => Ok(Repeat::Forever),
+        _ => Ok(Repeat::Times(machine.parameters.number("repeat")?.unwrap_or(1))),
+    }
+}
+
+/// What GPUs are judged by.
+struct Documents {
+    policy: Policy,
+    references: ReferenceValues,
+    revocations: RevocationList,
+}
+
+impl Documents {
+    /// The image's own. Where nothing is protected anyway, neither need the GPU be.
+    fn of_the_image(nothing_is_protected: bool) -> Result<Documents, Failure> {
+        let code = "bad-reference-values";
+        let root = TrustAnchor::new(ROOT).map_err(|error| Failure::new(code, &error))?;
+        let revocations = RevocationList::verify(REVOCATIONS, &root)
+            .map_err(|error| Failure::new(code, &error))?;
+        let references = ReferenceValues::verify(REFERENCES, root)
+            .map_err(|error| Failure::new(code, &error))?;
+        let policy = Policy { mode_off_allowed: nothing_is_protected, ..Policy::guest(SVN_FLOOR) };
+        Ok(Documents { policy, references, revocations })
+    }
+
+    fn trust(&self) -> Trust<'_> {
+        Trust {
+            policy: &self.policy,
+            references: &self.references,
+            revocations: &self.revocations,
+            // Every clock here is the host's.
+            time: Time::UNKNOWN,
+        }
+    }
+}
+
+/// The report port, and the processor's rest.
+struct Console {
+    clock: TscClock,
+}
+
+impl Host for Console {
+    fn report(&mut self, event: &Event) {
+        report::send(event);
+    }
+
+    fn pause(&mut self, microseconds: u64) {
+        let end = self.clock.now_us().saturating_add(microseconds);
+        loop {
+            // Interrupts end a halt early.
+            let left = end.saturating_sub(self.clock.now_us()).min(NAP_US);
+            if left == 0 {
+                return;
+            }
+            call::wait(left as u32 * 1000);
+        }
+    }
+}
+
+/// BAR2, mapped at this address.
+struct Bar2(u64);
+
+impl Bar2 {
+    /// The address of an access that stays within the window.
+    fn at(&self, offset: u64, width: u8) -> Option<u64> {
+        let end = offset.checked_add(width.into())?;
+        (end <= WINDOW_BAR_SIZE).then(|| self.0 + offset)
+    }
+}
+
+impl Window for Bar2 {
+    fn read(&mut self, offset: u64, width: u8) -> u64 {
+        let Some(at) = self.at(offset, width) else { return u64::MAX };
+        // SAFETY: device memory, mapped up to the window's end. On this processor an unaligned
+        // load is one instruction of this width; what the bus makes of it is what is asked.
+        unsafe {
+            match width {
+                1 => u64::from((at as *const u8).read_volatile()),
+                2 => u64::from(unaligned::load16(at)),
+                4 => u64::from(unaligned::load32(at)),
+                _ => unaligned::load64(at),
+            }
+        }
+    }
+
+    fn write(&mut self, offset: u64, width: u8, value: u64) {
+        let Some(at) = self.at(offset, width) else { return };
+        // SAFETY: as for reading.
+        unsafe {
+            match width {
+                1 => (at as *mut u8).write_volatile(value as u8),
+                2 => unaligned::store16(at, value as u16),
+                4 => unaligned::store32(at, value as u32),
+                _ => unaligned::store64(at, value),
+            }
+        }
+    }
+}
+
+/// Single loads and stores at any alignment, which `read_volatile` does not promise.
+mod unaligned {
+    use core::arch::asm;
+
+    macro_rules! accesses {
+        ($($load:ident $store:ident $type:ty, $size:literal, $register:literal;)*) => {
+            $(
+                /// # Safety
+                /// The address is mapped device memory.
+                pub(super) unsafe fn $load(address: u64) -> $type {
+                    let value: $type;
+                    // SAFETY: the caller's; it reads device memory and nothing else.
+                    unsafe {
+                        asm!(
+                            concat!("mov {value", $register, "}, ", $size, " ptr [{address}]"),
+                            value = out(reg) value,
+                            address = in(reg) address,
+                            options(nostack, preserves_flags, readonly),
+                        );
+                    }
+                    value
+                }
+
+                /// # Safety
+                /// The address is mapped device memory.
+                pub(super) unsafe fn $store(address: u64, value: $type) {
+                    // SAFETY: the caller's; it writes device memory and nothing else.
+                    unsafe {
+                        asm!(
+                            concat!("mov ", $size, " ptr [{address}], {value", $register, "}"),
+                            value = in(reg) value,
+                            address = in(reg) address,
+                            options(nostack, preserves_flags),
+                        );
+                    }
+                }
+            )*
+        };
+    }
+
+    accesses! {
+        load16 store16 u16, "word", ":x";
+        load32 store32 u32, "dword", ":e";
+        load64 store64 u64, "qword", ":r";
+    }
+}
+
+fn no_gpu() -> Failure {
+    Failure { code: "no-gpu", message: "there is no GPU on the bus".into() }
+}
+
+fn no_memory() -> Failure {
+    let message = String::from("too little memory for the rings; give the guest more");
+    Failure { code: "no-shared-memory", message }
+}
