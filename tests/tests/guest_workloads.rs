@@ -1,0 +1,253 @@
+//! The guest's workloads, in process: what they report, and that they carry on after a reset.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use ravelin_digits::{EMBEDDED, Payload, reference};
+use ravelin_driver::Layout;
+use ravelin_gpu_model::{Gpu, Initiator, ResetKind};
+use ravelin_guest::gpu_workload::guarded::Guarded;
+use ravelin_guest::gpu_workload::probe::{self, Window};
+use ravelin_guest::gpu_workload::task::{Error, Host, Repeat, hex};
+use ravelin_guest::gpu_workload::{bench, digits, idle};
+use ravelin_report::{Event, Round};
+use ravelin_tests::stage::bus::Wire;
+use ravelin_tests::stage::pages::Pages;
+use ravelin_tests::stage::time::Monotonic;
+use ravelin_tests::stage::trust::{self, Documents};
+use ravelin_tests::stage::{Stage, config};
+
+/// Keeps what is reported, and may do something at each pause.
+#[derive(Clone, Default)]
+struct Recorder {
+    events: Arc<Mutex<Vec<Event>>>,
+    at_pause: Option<Arc<dyn Fn(usize) + Send + Sync>>,
+    pauses: usize,
+}
+
+impl Host for Recorder {
+    fn report(&mut self, event: &Event) {
+        self.events.lock().unwrap().push(event.clone());
+    }
+
+    fn pause(&mut self, microseconds: u64) {
+        std::thread::sleep(Duration::from_micros(microseconds.min(2000)));
+        if let Some(act) = &self.at_pause {
+            act(self.pauses);
+        }
+        self.pauses += 1;
+    }
+}
+
+type Subject<'a> = Guarded<'a, Wire, Arc<Pages>, Monotonic, UnwrapErr<SysRng>, Recorder>;
+
+fn guarded<'a>(stage: &Stage, documents: &'a Documents, recorder: &Recorder) -> Subject<'a> {
+    Guarded::new(stage.driver(), 0, trust::rng(), documents.trust(), recorder.clone())
+}
+
+/// What the network gives in plain loops.
+fn expected() -> (Vec<u32>, String) {
+    let payload = Payload::parse(EMBEDDED).unwrap();
+    let outputs = reference::forward(payload.network(), payload.images());
+    (reference::predictions(&outputs), hex(&reference::outputs_sha384(&outputs)))
+}
+
+fn assert_right(round: &Round) {
+    let (predictions, outputs_sha384) = expected();
+    assert_eq!(round.predictions, predictions);
+    assert_eq!(round.outputs_sha384, outputs_sha384, "not every bit is the reference's");
+}
+
+#[test]
+fn the_gpu_computes_what_plain_loops_compute_bit_for_bit() {
+    let (stage, documents) = (Stage::confidential(), Documents::development());
+    let recorder = Recorder::default();
+    let mut subject = guarded(&stage, &documents, &recorder);
+    digits::run(&mut subject, EMBEDDED, Repeat::Times(2)).unwrap();
+    let events = recorder.events.lock().unwrap();
+    let [Event::Gpu { verdict, session: 1, .. }, Event::Round(first), Event::Round(second)] =
+        &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(verdict, "trusted");
+    assert_eq!((first.number, second.number), (1, 2));
+    assert_right(first);
+    assert_right(second);
+    // 449 images of 64 pixels and the weights; outputs and predictions.
+    assert_eq!(first.transfer.h2d_bytes, 4 * (449 * 64 + 64 * 32 + 32 + 32 * 10 + 10));
+    assert_eq!(first.transfer.d2h_bytes, 4 * 449 * 11);
+}
+
+#[test]
+fn plain_mode_computes_the_same_and_says_that_nothing_is_protected() {
+    let mut documents = Documents::development();
+    documents.policy.mode_off_allowed = true;
+    let mode = ravelin_gpu_abi::registers::Mode::Off;
+    let stage = Stage::new(ravelin_gpu_model::GpuConfig { mode, ..config() });
+    let recorder = Recorder::default();
+    digits::run(&mut guarded(&stage, &documents, &recorder), EMBEDDED, Repeat::Times(1)).unwrap();
+    let events = recorder.events.lock().unwrap();
+    let [Event::Gpu { verdict, .. }, Event::Round(round)] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(verdict, "unprotected");
+    assert_right(round);
+}
+
+#[test]
+fn after_a_reset_the_gpu_is_attested_again_and_the_next_round_is_right() {
+    let (stage, documents) = (Stage::confidential(), Documents::development());
+    let admin = stage.gpu.admin();
+    let recorder = Recorder::default();
+    let mut subject = guarded(&stage, &documents, &recorder);
+    for kind in [ResetKind::Flr, ResetKind::Bus, ResetKind::Cold] {
+        digits::run(&mut subject, EMBEDDED, Repeat::Times(1)).unwrap();
+        admin.reset(kind).unwrap();
+    }
+    digits::run(&mut subject, EMBEDDED, Repeat::Times(1)).unwrap();
+    let events = recorder.events.lock().unwrap();
+    let mut sessions = Vec::new();
+    let mut lost = 0;
+    for event in events.iter() {
+        match event {
+            Event::Gpu { session, verdict, .. } => {
+                assert_eq!(verdict, "trusted");
+                sessions.push(*session);
+            }
+            Event::GpuLost { reason, .. } => {
+                assert!(reason.contains("reset"), "{reason}");
+                lost += 1;
+            }
+            Event::Round(round) => assert_right(round),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((sessions, lost), (vec![1, 2, 3, 4], 3));
+}
+
+#[test]
+fn a_refused_gpu_is_reported_and_nothing_is_done_with_it() {
+    let mut documents = Documents::development();
+    documents.policy.svn_floor = u32::MAX;
+    let (stage, recorder) = (Stage::confidential(), Recorder::default());
+    let mut subject = guarded(&stage, &documents, &recorder);
+    let refused = digits::run(&mut subject, EMBEDDED, Repeat::Times(1)).unwrap_err();
+    assert_eq!(refused.code(), "svn-below-floor");
+    let events = recorder.events.lock().unwrap();
+    assert!(matches!(&events[..], [Event::Gpu { verdict, .. }] if verdict == "svn-below-floor"));
+    assert_eq!(stage.gpu.admin().telemetry().engines.map(|engine| engine.records), [0; 3]);
+}
+
+#[test]
+fn a_payload_that_is_none_is_refused_before_the_gpu_is_asked() {
+    let (stage, documents) = (Stage::confidential(), Documents::development());
+    let recorder = Recorder::default();
+    let refused =
+        digits::run(&mut guarded(&stage, &documents, &recorder), b"none", Repeat::Forever);
+    assert_eq!(refused.unwrap_err().code(), "bad-payload");
+    assert_eq!(stage.gpu.admin().telemetry().sessions, 0);
+}
+
+#[test]
+fn an_idle_guest_attests_again_after_a_reset() {
+    let (stage, documents) = (Stage::confidential(), Documents::development());
+    let admin = stage.gpu.admin();
+    let recorder = Recorder {
+        at_pause: Some(Arc::new(move |pause| {
+            if pause == 1 {
+                admin.reset(ResetKind::Flr).unwrap();
+            }
+        })),
+        ..Recorder::default()
+    };
+    idle::run(&mut guarded(&stage, &documents, &recorder), Repeat::Times(4)).unwrap();
+    let events = recorder.events.lock().unwrap();
+    let [Event::Gpu { session: 1, .. }, Event::GpuLost { .. }, Event::Gpu { session: 2, .. }] =
+        &events[..]
+    else {
+        panic!("{events:?}")
+    };
+}
+
+#[test]
+fn the_bench_measures_and_its_bytes_come_back_intact() {
+    let (stage, documents) = (Stage::confidential(), Documents::development());
+    let recorder = Recorder::default();
+    bench::run(&mut guarded(&stage, &documents, &recorder), (2 << 20) + 5).unwrap();
+    let events = recorder.events.lock().unwrap();
+    let [Event::Gpu { .. }, Event::Bench(bench)] = &events[..] else { panic!("{events:?}") };
+    assert!(bench.intact);
+    assert_eq!((bench.size, bench.chunk), ((2 << 20) + 5, 64 << 10));
+    for speed in [bench.h2d, bench.d2h, bench.raw_seal, bench.raw_open, bench.memcpy] {
+        assert!(speed.is_finite() && speed > 0.0, "{bench:?}");
+    }
+    assert!(bench.round_trip_us > 0.0);
+}
+
+#[test]
+fn a_bench_of_nothing_or_of_more_than_there_is_is_refused() {
+    let (stage, documents) = (Stage::confidential(), Documents::development());
+    for (size, code) in [(0, "bad-size"), (1 << 60, "bad-size"), (128 << 20, "gpu-memory")] {
+        let recorder = Recorder::default();
+        let refused = bench::run(&mut guarded(&stage, &documents, &recorder), size).unwrap_err();
+        assert_eq!(refused.code(), code, "{refused}");
+    }
+}
+
+/// The window as the guest's processor has it.
+struct Bar2(Arc<Gpu>);
+
+impl Window for Bar2 {
+    fn read(&mut self, offset: u64, width: u8) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.read_window(Initiator::GuestMmio, offset, &mut bytes[..width.into()]);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn write(&mut self, offset: u64, width: u8, value: u64) {
+        let bytes = value.to_le_bytes();
+        self.0.write_window(Initiator::GuestMmio, offset, &bytes[..width.into()]);
+    }
+}
+
+#[test]
+fn the_probes_are_refused_by_the_gpu() {
+    let (stage, documents) = (Stage::confidential(), Documents::development());
+    let mut subject = guarded(&stage, &documents, &Recorder::default());
+    probe::window(&mut subject, &mut Bar2(Arc::clone(&stage.gpu))).unwrap();
+    assert!(stage.gpu.admin().telemetry().violations > 0);
+
+    // Memory that the GPU's side of the machine does not know as shared.
+    let private = Arc::new(Pages::elsewhere(Layout::default().length()));
+    probe::private_ring(subject, private).unwrap();
+    assert_eq!(stage.gpu.admin().telemetry().dma_faults, 1);
+}
+
+#[test]
+fn the_probe_tells_when_it_gets_through() {
+    /// A window without a firewall.
+    struct Open(Vec<u8>);
+    impl Window for Open {
+        fn read(&mut self, offset: u64, width: u8) -> u64 {
+            let mut bytes = [0; 8];
+            let at = offset as usize;
+            bytes[..width.into()].copy_from_slice(&self.0[at..at + usize::from(width)]);
+            u64::from_le_bytes(bytes)
+        }
+        fn write(&mut self, offset: u64, width: u8, value: u64) {
+            let at = offset as usize;
+            self.0[at..at + usize::from(width)]
+                .copy_from_slice(&value.to_le_bytes()[..width.into()]);
+        }
+    }
+    let (stage, documents) = (Stage::confidential(), Documents::development());
+    let mut subject = guarded(&stage, &documents, &Recorder::default());
+    let through = probe::window(&mut subject, &mut Open(vec![0; 256 << 20]));
+    assert!(matches!(through, Err(Error::Probe(_))));
+    // Rings in memory that is shared after all.
+    let shared = Arc::clone(&stage.pages);
+    assert!(matches!(probe::private_ring(subject, shared), Err(Error::Probe(_))));
+}
