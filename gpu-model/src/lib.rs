@@ -10,7 +10,7 @@
 //! | `firewall` | the gate: who may touch which bytes of HBM |
 //! | `hbm` | the memory, present only where it was written |
 //! | `registers` | BAR0, decoded |
-//! | `machine`, `life`, `lease` | what survives a reset, what does not, and who may still work |
+//! | `machine`, `life`, `lease`, `bell` | what survives a reset, what does not, who may work, what wakes them |
 //! | `hrot` | identity, measured boot, the attestation key |
 //! | `sec2` | the SPDM responder behind the DOE mailbox |
 //! | `ring`, `worker`, `channel`, `dma`, `scratch` | the path of one record, and of its answer |

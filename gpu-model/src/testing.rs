@@ -41,7 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Guest memory.
 pub(crate) struct Memory {
     bytes: Mutex<Vec<u8>>,
-    stuck: Mutex<bool>,
+    /// Accesses of at least so many bytes hang.
+    stuck: Mutex<Option<usize>>,
     freed: Condvar,
     waiting: AtomicU64,
 }
@@ -50,14 +51,14 @@ impl Memory {
     pub(crate) fn new() -> Memory {
         Memory {
             bytes: Mutex::new(vec![0; (STRIDE * 3) as usize]),
-            stuck: Mutex::new(false),
+            stuck: Mutex::new(None),
             freed: Condvar::new(),
             waiting: AtomicU64::new(0),
         }
     }
 
-    /// Makes accesses hang, or lets those that hang go on.
-    pub(crate) fn stick(&self, stuck: bool) {
+    /// Makes accesses of at least so many bytes hang, or lets those that hang go on.
+    pub(crate) fn stick(&self, stuck: Option<usize>) {
         *self.stuck.lock() = stuck;
         self.freed.notify_all();
     }
@@ -80,17 +81,19 @@ impl Memory {
         self.with(|memory| memory[address as usize..][..N].try_into().unwrap())
     }
 
-    fn hang(&self) {
+    fn hang(&self, length: usize) {
         let mut stuck = self.stuck.lock();
-        self.waiting.fetch_add(1, SeqCst);
-        self.freed.wait_while(&mut stuck, |stuck| *stuck);
-        self.waiting.fetch_sub(1, SeqCst);
+        while stuck.is_some_and(|least| length >= least) {
+            self.waiting.fetch_add(1, SeqCst);
+            self.freed.wait(&mut stuck);
+            self.waiting.fetch_sub(1, SeqCst);
+        }
     }
 }
 
 impl HostMemory for Memory {
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), DmaFault> {
-        self.hang();
+        self.hang(buffer.len());
         let bytes = self.bytes.lock();
         let range = bytes.get(address as usize..).and_then(|bytes| bytes.get(..buffer.len()));
         buffer.copy_from_slice(range.ok_or(DmaFault::OutOfRange)?);
@@ -98,7 +101,7 @@ impl HostMemory for Memory {
     }
 
     fn write(&self, address: u64, from: &[u8]) -> Result<(), DmaFault> {
-        self.hang();
+        self.hang(from.len());
         let mut bytes = self.bytes.lock();
         let range = bytes.get_mut(address as usize..).and_then(|bytes| bytes.get_mut(..from.len()));
         range.ok_or(DmaFault::OutOfRange)?.copy_from_slice(from);

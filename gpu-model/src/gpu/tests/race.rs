@@ -11,6 +11,15 @@ use crate::testing::{BASE, Guest, SLOT, request_place, slot, wait};
 /// Of which HBM must hold nothing else.
 const AUTHENTIC: u8 = 0xa5;
 
+/// Stops the mutator, also where an assertion fails: the scope waits for it.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// Sends records while another thread does `mutate`, over several sessions, and sees after each
 /// that HBM holds what was sent or nothing.
 fn race(sessions: u32, mutate: impl Fn(&mut [u8], u64) + Sync) -> u32 {
@@ -29,6 +38,7 @@ fn race(sessions: u32, mutate: impl Fn(&mut [u8], u64) + Sync) -> u32 {
                     thread::yield_now();
                 }
             });
+            let _stop = StopAtEnd(&stop);
             for _ in 0..40 {
                 let bytes = [AUTHENTIC; SLOT as usize];
                 let sequence = guest.submit(Engine::CopyIn, BASE, SLOT, &bytes);
@@ -42,7 +52,6 @@ fn race(sessions: u32, mutate: impl Fn(&mut [u8], u64) + Sync) -> u32 {
                 }
                 assert_hbm_is_authentic(&guest);
             }
-            stop.store(true, SeqCst);
         });
         assert_hbm_is_authentic(&guest);
         guest.attach();

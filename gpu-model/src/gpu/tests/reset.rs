@@ -109,20 +109,36 @@ fn a_record_that_a_reset_overtakes_never_lands() {
     for kind in KINDS {
         let mut guest = Guest::attached();
         guest.submit(Engine::CopyIn, BASE, CANARY.len() as u32, CANARY);
-        guest.memory.stick(true);
+        guest.memory.stick(Some(0));
         guest.ring(Engine::CopyIn);
         guest.memory.wait_until_stuck();
         let start = Instant::now();
         guest.gpu.admin().reset(kind).unwrap();
         assert!(start.elapsed() < Duration::from_secs(5), "a stuck memory holds the reset up");
         assert_eq!(guest.status(), Status::Ready);
-        guest.memory.stick(false);
+        guest.memory.stick(None);
         linger();
         assert!(!guest.hbm_holds(CANARY));
         assert_eq!(guest.status(), Status::Ready);
         guest.attach();
         assert_eq!(guest.copy_in(BASE, CANARY), Outcome::Done);
     }
+}
+
+#[test]
+fn a_record_fetched_for_an_earlier_session_does_not_cost_the_next_one() {
+    let mut guest = Guest::attached();
+    guest.submit(Engine::CopyIn, BASE, SLOT, &[0xa5; SLOT as usize]);
+    guest.memory.stick(Some(SLOT as usize));
+    guest.ring(Engine::CopyIn);
+    guest.memory.wait_until_stuck();
+    guest.gpu.admin().reset(ResetKind::Flr).unwrap();
+    guest.attach();
+    guest.memory.stick(None);
+    linger();
+    assert_eq!(guest.status(), Status::Session);
+    assert!(!guest.hbm_holds(&[0xa5]));
+    assert_eq!(guest.copy_in(BASE, CANARY), Outcome::Done);
 }
 
 #[test]
