@@ -101,7 +101,7 @@ fn the_operator_sees_the_vm_and_its_gpus() {
     assert!(vm.uptime_us > 0);
     let gpus: Gpus = rig.client.get("/v1/gpus").unwrap();
     let gpu: GpuInfo = rig.client.get("/v1/gpus/0").unwrap();
-    assert_eq!(gpus.gpus, [gpu.clone()]);
+    assert_eq!(gpus.gpus, std::slice::from_ref(&gpu));
     assert_eq!((gpu.mode.as_str(), gpu.status.as_str(), gpu.resets), ("on", "ready", 0));
     let telemetry: GpuTelemetry = rig.client.get("/v1/gpus/0/telemetry").unwrap();
     assert_eq!((telemetry.engines.len(), telemetry.dma_refused), (3, 0));
