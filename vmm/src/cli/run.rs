@@ -235,7 +235,8 @@ fn summarize(spec: &VmSpec, outcome: &Outcome, report: &RunReport) {
             &format!("gpu {index}"),
             format!(
                 "{} {identity}: {verdict}, firmware {firmware}, session {}",
-                gpu.model, gpu.session
+                if gpu.model.is_empty() { "unknown" } else { &gpu.model },
+                gpu.session
             ),
         );
     }
@@ -259,7 +260,7 @@ fn summarize_work(outcome: &Outcome, report: &RunReport, row: impl Fn(&str, Stri
     row(name, format!("{samples} images{accuracy}, {equal}"));
     if let Some(predictions) = predictions {
         let digits = predictions.iter().map(u32::to_string).collect::<Vec<_>>();
-        row("digits", digits.join(" "));
+        row("they show", digits.join(" "));
     }
     if outcome.summary.rounds > 1 {
         let summary = &outcome.summary;

@@ -1,0 +1,64 @@
+//! `ravelin run` from end to end: the object that it prints, and that the result is checked.
+//!
+//! Needs KVM, and says loudly where it is skipped.
+
+use serde_json::Value;
+use std::io::{self, Write};
+use std::process::Command;
+
+/// Runs the launcher with `--json`; `None` where there is no KVM.
+fn run(arguments: &[&str]) -> Option<(i32, Value)> {
+    if let Err(error) = ravelin::kvm::open(true) {
+        let _ = writeln!(io::stderr().lock(), "SKIPPED: ravelin run {arguments:?}: {error}");
+        return None;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = directory.path().join("r");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ravelin"));
+    command.args(["run", "--json"]).args(arguments).env("RAVELIN_RUNTIME_DIR", &runtime);
+    let output = command.output().unwrap();
+    assert_eq!(std::fs::read_dir(runtime).unwrap().count(), 0, "something is left behind");
+    let object = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    Some((output.status.code().unwrap(), object))
+}
+
+#[test]
+fn the_digits_are_recognised_on_an_attested_gpu() {
+    for (platform, rounds) in [("emulated", "1"), ("none", "3")] {
+        let Some((code, object)) = run(&["--platform", platform, "--repeat", rounds]) else {
+            return;
+        };
+        assert_eq!((code, &object["result"]), (0, &"ok".into()));
+        assert_eq!(object["platform"], platform);
+        assert_eq!(object["gpus"][0]["verdict"], "trusted");
+        assert_eq!(object["gpus"][0]["session"], 1);
+        assert!(object["workload"]["accuracy"].as_f64() >= Some(0.93));
+        assert_eq!(object["workload"]["matches_reference"], true);
+        assert!(object["transfer"]["records"].as_u64() > Some(0));
+        assert!(object["boot_us"].as_u64() > Some(0) && object["attest_us"].as_u64() > Some(0));
+    }
+}
+
+#[test]
+fn the_users_own_images_are_classified() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mine.csv");
+    let rows = ["0", "16"].map(|pixel| [pixel; 64].join(","));
+    std::fs::write(&path, rows.join("\n")).unwrap();
+    let Some((code, object)) = run(&["--images", path.to_str().unwrap()]) else { return };
+    assert_eq!((code, &object["workload"]["samples"]), (0, &2.into()));
+    assert_eq!(object["workload"]["predictions"].as_array().map(Vec::len), Some(2));
+    assert_eq!(object["workload"]["accuracy"], Value::Null, "there are no labels");
+    assert_eq!(object["workload"]["matches_reference"], true);
+}
+
+#[test]
+fn a_gpu_that_the_guest_refuses_is_a_failure_with_its_code() {
+    for (mode, verdict) in [("off", "mode-off"), ("devtools", "debug-enabled")] {
+        let Some((code, object)) = run(&["--gpu", &format!("apm,mode={mode}")]) else { return };
+        assert_eq!((code, &object["gpus"][0]["verdict"]), (20, &verdict.into()), "{object}");
+        assert_ne!(object["result"], "ok");
+        assert_eq!(object["workload"]["matches_reference"], Value::Null);
+    }
+}
