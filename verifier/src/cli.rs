@@ -15,9 +15,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::model::development;
 use crate::nvidia::evidence::{self, Evidence};
 use crate::result::{SCHEMA, Verdict};
-use crate::{nvidia, roots, snp};
+use crate::{model, nvidia, roots, snp};
 use input::{Error, Setting};
 
 /// Judges evidence of confidential devices, offline.
@@ -37,6 +38,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Kind {
+    /// Ravelin's GPU model, from evidence that was saved
+    Apm(ApmArguments),
     /// One NVIDIA GPU, or an array of them
     Nvidia(NvidiaArguments),
     /// An AMD SEV-SNP guest
@@ -64,9 +67,27 @@ struct Common {
 }
 
 #[derive(Args)]
+struct ApmArguments {
+    /// The directory with evidence.json
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Pin this maker's root (DER) instead of the development maker's
+    #[arg(long, value_name = "FILE", requires = "reference_values")]
+    root: Option<PathBuf>,
+    /// The maker's reference values (signed CoRIM); its revocation list is given by --crl
+    #[arg(long, value_name = "FILE")]
+    reference_values: Option<PathBuf>,
+    /// The nonce that the guest was told to use, 64 hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    nonce: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
 struct NvidiaArguments {
     /// The report: GET_MEASUREMENTS request and response, bytes or hexadecimal text
-    #[arg(long, value_name = "FILE", requires = "chain", required_unless_present = "evidence")]
+    #[arg(long, value_name = "FILE", requires = "chain")]
     report: Option<PathBuf>,
     /// The certificate chain, PEM, attestation key first
     #[arg(long, value_name = "FILE", requires = "report")]
@@ -124,10 +145,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let common = match &arguments.kind {
+        Kind::Apm(arguments) => &arguments.common,
         Kind::Nvidia(arguments) => &arguments.common,
         Kind::Snp(arguments) => &arguments.common,
     };
     let verdict = match &arguments.kind {
+        Kind::Apm(arguments) => judge_apm(arguments),
         Kind::Nvidia(arguments) => judge_nvidia(arguments),
         Kind::Snp(arguments) => judge_snp(arguments),
     };
@@ -135,6 +158,29 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(verdict) => show(&verdict, common),
         Err(error) => refuse(&error, common),
     }
+}
+
+fn judge_apm(arguments: &ApmArguments) -> Result<Verdict, Error> {
+    let setting = Setting::read(&arguments.common)?;
+    let path = arguments.directory.join(model::evidence::FILE);
+    let gpus = model::evidence::from_json(&input::read(&path)?)
+        .map_err(|error| Error::content(&path, error))?;
+    let document = |path: Option<&PathBuf>, built_in: &[u8]| match path {
+        Some(path) => input::read(path),
+        None => Ok(built_in.to_vec()),
+    };
+    if arguments.common.crl.len() > 1 {
+        return Err(Error::Value("a maker has one revocation list: give --crl once".into()));
+    }
+    let references = model::References::verify(
+        &document(arguments.root.as_ref(), development::ROOT)?,
+        &document(arguments.reference_values.as_ref(), development::REFERENCE_VALUES)?,
+        &document(arguments.common.crl.first(), development::REVOCATION_LIST)?,
+        arguments.nonce.as_deref().map(evidence::nonce).transpose().map_err(Error::Value)?,
+        setting.at,
+    )
+    .map_err(|error| Error::Value(error.to_string()))?;
+    Ok(model::judge_all(&gpus, &references, &setting.policy))
 }
 
 fn judge_nvidia(arguments: &NvidiaArguments) -> Result<Verdict, Error> {
@@ -150,7 +196,7 @@ fn judge_nvidia(arguments: &NvidiaArguments) -> Result<Verdict, Error> {
             None => roots::nvidia_manifest().map_err(Error::BuiltIn)?,
         },
         manifests: arguments.rim.iter().map(|p| input::manifest(p)).collect::<Result<_, _>>()?,
-        revocation_lists: setting.revocation_lists,
+        revocation_lists: input::revocation_lists(&arguments.common)?,
         nonce: arguments.nonce.as_deref().map(evidence::nonce).transpose().map_err(Error::Value)?,
         at: setting.at,
     };
@@ -176,7 +222,7 @@ fn judge_snp(arguments: &SnpArguments) -> Result<Verdict, Error> {
     let evidence = snp::Evidence { report, certificates: input::directory(&arguments.certs)? };
     let references = snp::References {
         root: arguments.root.as_deref().map(input::root).transpose()?,
-        revocation_lists: setting.revocation_lists,
+        revocation_lists: input::revocation_lists(&arguments.common)?,
         report_data: arguments.report_data.as_deref().map(input::report_data).transpose()?,
         at: setting.at,
     };

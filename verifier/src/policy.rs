@@ -4,11 +4,13 @@
 //! tables say which values are accepted. A key that this verifier does not know is an error: a
 //! misspelt demand must not be a demand that nobody checks.
 
+mod apm;
 mod nvidia;
 mod snp;
 
 use serde::Deserialize;
 
+pub use apm::Apm;
 pub use nvidia::{Firmware, Nvidia};
 pub use snp::{FirmwareVersion, GuestPolicyBits, PlatformBits, Snp, TcbFloor};
 
@@ -76,6 +78,8 @@ pub struct Policy {
     pub vbios_manifest: Presence,
     /// Whether a guest's launch measurement must be compared with `snp.measurements`.
     pub launch_measurement: Presence,
+    /// What is accepted of Ravelin's GPU model.
+    pub apm: Apm,
     /// What is accepted of an NVIDIA GPU.
     pub nvidia: Nvidia,
     /// What is accepted of an SEV-SNP guest.

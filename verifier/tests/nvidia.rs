@@ -1,5 +1,7 @@
 //! Real evidence of NVIDIA GPUs: what passes, what differs, and that no changed byte passes.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod support;
 
 use std::fs;
@@ -355,10 +357,10 @@ fn no_byte_of_a_report_can_be_changed() {
                     assert!(!stands, "byte {at} was changed and nobody noticed");
                     // The whole judgement costs seven signatures: for a sample.
                     if at % 23 == 0 {
-                        let changed = Ok(evidence);
-                        let device = judge(&changed, references, policy);
+                        let mut changed = h100(folder);
+                        changed.report.clone_from(&evidence.report);
+                        let device = judge(&Ok(changed), references, policy);
                         assert!(!device.trusted, "byte {at} was changed and nobody noticed");
-                        evidence = changed.unwrap();
                     }
                     evidence.report[at] ^= 1 << (at % 8);
                 }

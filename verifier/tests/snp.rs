@@ -5,6 +5,8 @@
 //! every refusal that needs a report to say something bad, is made here: the layout is the real one,
 //! signed by a chain of the real one's form under a test root.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod support;
 
 use der::Encode;

@@ -1,6 +1,8 @@
 //! What each check's code means, in one sentence. `docs/verify.md` lists the same codes; a test
 //! holds the two together.
 
+use ravelin_attestation::Code;
+
 /// Every code and its meaning.
 pub(super) const MEANINGS: &[(&str, &str)] = &[
     ("evidence-format", "The evidence is complete and has nothing that its format does not have."),
@@ -21,6 +23,10 @@ pub(super) const MEANINGS: &[(&str, &str)] = &[
         "report-signature",
         "The report is signed with the key of the first certificate, so nobody changed it since.",
     ),
+    // The model. Refusals have the codes of ravelin-attestation, with their own meanings.
+    ("nonce-source", "The relying party chose the nonce, or the policy accepts another's choice."),
+    ("firmware", "The maker vouches for the firmware that the GPU measured."),
+    ("svn", "The firmware's security version is not below the policy's floor."),
     // NVIDIA.
     ("firmware-id", "The report and the attestation certificate name the same firmware."),
     ("nonce", "The report answers the nonce that was sent, so it is not an old one."),
@@ -121,7 +127,9 @@ pub(super) const MEANINGS: &[(&str, &str)] = &[
 
 /// What a code means.
 pub(super) fn meaning(code: &str) -> &'static str {
-    MEANINGS.iter().find(|(other, _)| *other == code).map_or("", |(_, meaning)| meaning)
+    let own = MEANINGS.iter().find(|(other, _)| *other == code).map(|(_, meaning)| *meaning);
+    let refusal = || Code::ALL.iter().find(|other| other.as_str() == code).map(|c| c.meaning());
+    own.or_else(refusal).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -131,7 +139,8 @@ mod tests {
     #[test]
     fn the_manual_lists_every_code() {
         let manual = include_str!("../../../docs/verify.md");
-        for (code, meaning) in MEANINGS {
+        let refusals = Code::ALL.iter().map(|code| (code.as_str(), code.meaning()));
+        for (code, meaning) in MEANINGS.iter().copied().chain(refusals) {
             assert!(manual.contains(&format!("`{code}`")), "{code} is not in docs/verify.md");
             assert!(!meaning.is_empty());
         }

@@ -68,7 +68,6 @@ impl Error {
 pub(super) struct Setting {
     pub(super) policy: Policy,
     pub(super) at: DateTime,
-    pub(super) revocation_lists: Vec<RevocationList>,
 }
 
 impl Setting {
@@ -77,15 +76,16 @@ impl Setting {
             Some(path) => Policy::from_toml(&read(path)?).map_err(|e| Error::content(path, e))?,
             None => Policy::default(),
         };
-        let revocation_lists = common
-            .crl
-            .iter()
-            .map(|path| {
-                RevocationList::from_file_bytes(&read(path)?).map_err(|e| Error::content(path, e))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Setting { policy, at: time(common.at.as_deref())?, revocation_lists })
+        Ok(Setting { policy, at: time(common.at.as_deref())? })
     }
+}
+
+/// The revocation lists of device makers.
+pub(super) fn revocation_lists(common: &Common) -> Result<Vec<RevocationList>, Error> {
+    let list = |path: &PathBuf| {
+        RevocationList::from_file_bytes(&read(path)?).map_err(|error| Error::content(path, error))
+    };
+    common.crl.iter().map(list).collect()
 }
 
 fn time(text: Option<&str>) -> Result<DateTime, Error> {

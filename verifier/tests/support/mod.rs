@@ -1,7 +1,13 @@
 //! What the verifier's tests share: where the real samples are, and a certificate authority for
 //! what no published sample shows.
 
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "each test binary uses a part of it"
+)]
 
 pub mod authority;
 
