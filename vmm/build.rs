@@ -13,7 +13,7 @@ use std::process::Command;
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const PROFILE: &str = "guest";
 /// What the guest is made of, from the workspace's root.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "Cargo.toml",
     "Cargo.lock",
     "confidential/attestation",
@@ -23,6 +23,7 @@ const SOURCES: [&str; 12] = [
     "confidential/snp",
     "confidential/spdm",
     "gpu-abi",
+    "resources/digits",
     "resources/guest",
     "resources/reference-values",
     "resources/report",
