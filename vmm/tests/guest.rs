@@ -1,5 +1,7 @@
 //! The built-in guest in a real VM: it starts, it ends, and what it does works.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
+
 mod support;
 
 use ravelin::layout::Layout;

@@ -1,5 +1,7 @@
 //! An idle guest, alone in its process, so that the process's time is the guest's.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
+
 mod support;
 
 use ravelin::platform::Platform;

@@ -2,11 +2,13 @@
 //!
 //! [`start`] builds page tables, turns on what the processor has and drops to user mode, once.
 //! [`call`] serves user mode's calls. [`exception`] reports what should not happen and ends the
-//! guest. Everything that takes time (zeroing, parsing, ciphers) is user mode's, since on some hosts
-//! an instruction here takes a microsecond.
+//! guest. Everything that takes time (zeroing, parsing, ciphers) is user mode's: on hosts without
+//! hardware virtualization an instruction here is emulated, and takes a microsecond.
 //!
-//! Rules for code in here, kept by a test that disassembles the image: it stands in `.supervisor.*`
-//! sections, calls nothing outside of them, and has no SIMD instruction.
+//! Two rules for code in here. It stands in `.supervisor.*` sections and calls nothing outside of
+//! them, or the image does not link: helpers are `inline(always)`, codecs run at compile time. And
+//! it gives the compiler no reason for SIMD, which such a host does not emulate: tables are written
+//! word by word, volatile, and nothing is copied or zeroed in blocks.
 
 // Page tables, system registers and privileged instructions.
 #![allow(unsafe_code)]

@@ -3,6 +3,8 @@ use vm_memory::Bytes;
 
 const PAGE: u64 = 4096;
 const END: u64 = 64 << 20;
+#[allow(clippy::single_range_in_vec_init, reason = "one range of memory")]
+const ALL: [Range<u64>; 1] = [0..END];
 
 fn read(memory: &GuestMemoryMmap, address: u64) -> u64 {
     memory.read_obj(GuestAddress(address)).unwrap()
@@ -10,14 +12,14 @@ fn read(memory: &GuestMemoryMmap, address: u64) -> u64 {
 
 #[test]
 fn private_and_shared_are_two_memories() {
-    let memory = Memory::new(&[0..END], true).unwrap();
+    let memory = Memory::new(&ALL, true).unwrap();
     memory.private().write_obj(7u64, GuestAddress(PAGE)).unwrap();
     assert_eq!((read(memory.private(), PAGE), read(memory.shared(), PAGE)), (7, 0));
 }
 
 #[test]
 fn a_page_leaves_nothing_on_the_side_it_left_and_finds_what_was_on_the_other() {
-    let memory = Memory::new(&[0..END], true).unwrap();
+    let memory = Memory::new(&ALL, true).unwrap();
     memory.private().write_obj(7u64, GuestAddress(PAGE)).unwrap();
     memory.shared().write_obj(8u64, GuestAddress(PAGE)).unwrap();
     memory.pages().convert(PAGE, PAGE, PageState::Shared).unwrap();
@@ -28,7 +30,7 @@ fn a_page_leaves_nothing_on_the_side_it_left_and_finds_what_was_on_the_other() {
 
 #[test]
 fn neighbours_of_a_converted_page_keep_their_bytes() {
-    let memory = Memory::new(&[0..END], true).unwrap();
+    let memory = Memory::new(&ALL, true).unwrap();
     for page in 0..3 {
         memory.private().write_obj(page + 1, GuestAddress(page * PAGE)).unwrap();
     }
@@ -38,7 +40,7 @@ fn neighbours_of_a_converted_page_keep_their_bytes() {
 
 #[test]
 fn unprotected_memory_is_one_and_shared() {
-    let memory = Memory::new(&[0..END], false).unwrap();
+    let memory = Memory::new(&ALL, false).unwrap();
     memory.private().write_obj(7u64, GuestAddress(PAGE)).unwrap();
     assert_eq!(read(memory.shared(), PAGE), 7);
     assert_eq!(memory.pages().shared_pages(), END / PAGE);

@@ -53,7 +53,10 @@ impl GuestCpuid {
         Self::from_supported(supported, platform)
     }
 
-    fn from_supported(supported: CpuId, platform: Platform) -> Result<GuestCpuid, Error> {
+    pub(super) fn from_supported(
+        supported: CpuId,
+        platform: Platform,
+    ) -> Result<GuestCpuid, Error> {
         let mut entries = supported.as_slice().to_vec();
         // The host's own encryption is none of the guest's.
         entries.retain(|entry| entry.function != LEAF);

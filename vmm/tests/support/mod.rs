@@ -2,6 +2,7 @@
 //! the guest said.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
 
 use ravelin::boot::image;
 use ravelin::memory::Memory;

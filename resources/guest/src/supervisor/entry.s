@@ -85,7 +85,7 @@ supervisor_entry:
     call supervisor_start
     # RAX: the address of hvm_start_info, for user mode.
     mov rdi, rax
-    lea rcx, [rip + user_start]
+    mov rcx, [rip + supervisor_user_entry]
     lea rdx, [rip + user_stack_top - 8]     # as if called
     push 0x1b
     push rdx
@@ -143,6 +143,9 @@ supervisor_gdt_pointer:
 supervisor_idt_pointer:
     .word 256 * 16 - 1
     .quad supervisor_idt
+
+supervisor_user_entry:
+    .quad user_start
 
 .balign 16
 .global supervisor_tss
