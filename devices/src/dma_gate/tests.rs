@@ -57,6 +57,8 @@ fn nothing_lands_on_a_page_that_went_private_under_dma() {
     let stop = AtomicBool::new(false);
     let landed = AtomicU64::new(0);
     thread::scope(|scope| {
+        // Also where an assertion fails: the scope waits for its threads.
+        let _stop = StopOnDrop(&stop);
         for mark in [1, 2] {
             let (gate, stop, landed) = (&gate, &stop, &landed);
             scope.spawn(move || {
@@ -84,8 +86,15 @@ fn nothing_lands_on_a_page_that_went_private_under_dma() {
             }
             pages.convert(page, PAGE_SIZE, PageState::Shared).unwrap();
         }
-        stop.store(true, Ordering::Relaxed);
     });
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 proptest! {
