@@ -15,7 +15,7 @@ pub mod version;
 
 use der::DateTime;
 
-use crate::policy::{Firmware, Freshness, Policy, Presence};
+use crate::policy::{Freshness, Policy, Presence};
 use crate::result::{Checks, Device, EVIDENCE_FORMAT};
 use crate::x509::crl::RevocationList;
 use crate::x509::{Certificate, Printable};
@@ -257,9 +257,4 @@ fn judge_manifest<'a>(
     );
     manifest.judge(references, policy, checks);
     Some(manifest)
-}
-
-/// Whether the policy lets a report go without a firmware id.
-fn firmware_id_may_be_absent(policy: &Policy) -> bool {
-    policy.nvidia.firmware_id == Firmware::IfPresent
 }

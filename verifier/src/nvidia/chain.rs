@@ -5,9 +5,9 @@ use der::asn1::{ObjectIdentifier, OctetString};
 use der::{Any, Decode, Sequence};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
+use super::References;
 use super::report::Report;
-use super::{References, firmware_id_may_be_absent};
-use crate::policy::{Policy, Revoked};
+use crate::policy::{Firmware, Policy, Revoked};
 use crate::result::Checks;
 use crate::x509::Certificate;
 use crate::x509::crl::{self, Revocation};
@@ -153,7 +153,7 @@ pub(super) fn judge_firmware_id(
         ),
         None => checks.unmade(
             CODE,
-            firmware_id_may_be_absent(policy),
+            policy.nvidia.firmware_id == Firmware::IfPresent,
             format!("the report names none; the certificate {certified_text}"),
         ),
     }
