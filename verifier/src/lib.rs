@@ -9,6 +9,7 @@
 //! own GPU; [`x509`] for the certificates of all of them; [`policy`], [`result`] and [`roots`].
 //! [`cli`] turns arguments and files into calls, and verdicts into text.
 
+mod chain;
 pub mod cli;
 pub mod model;
 pub mod nvidia;

@@ -7,11 +7,10 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::References;
 use super::report::Report;
-use crate::policy::{Firmware, Policy, Revoked};
+use crate::chain::{self, Against};
+use crate::policy::{Firmware, Policy};
 use crate::result::Checks;
 use crate::x509::Certificate;
-use crate::x509::crl::{self, Revocation};
-use crate::x509::path::{self, Path};
 
 /// Certificates of a complete chain, the root included.
 const LENGTH: usize = 5;
@@ -28,66 +27,19 @@ pub(super) fn judge(
     policy: &Policy,
     checks: &mut Checks,
 ) -> Option<String> {
-    let path = match path_to_root(certificates, &references.device_root) {
-        Ok(path) => path,
-        Err(why) => {
-            checks.fail("certificate-chain", why);
-            return None;
-        }
-    };
-    checks.pass(
-        "certificate-chain",
-        format!(
-            "{} to {}",
-            certificates.first().map(|c| c.subject().to_string()).unwrap_or_default(),
-            references.device_root.subject()
-        ),
-    );
-    match path.verify_time(references.at) {
-        Ok(()) => checks.pass("certificate-time", format!("all valid at {}", references.at)),
-        Err(error) => checks.fail("certificate-time", error.to_string()),
-    }
-    let revocation = crl::check(&path, WITHOUT_A_LIST, &references.revocation_lists, references.at);
-    note_revocation("certificate-revocation", &revocation, policy, checks);
-    let device = certificates.get(1)?;
-    Some(device.key_fingerprint())
-}
-
-/// Notes what is known of a chain's revocation, by the policy.
-pub(crate) fn note_revocation(
-    code: &'static str,
-    revocation: &Revocation,
-    policy: &Policy,
-    checks: &mut Checks,
-) {
-    let detail = revocation.to_string();
-    match revocation {
-        Revocation::Good(_) => checks.pass(code, detail),
-        Revocation::Revoked(_) => checks.fail(code, detail),
-        Revocation::Unknown { .. } => {
-            checks.unmade(code, policy.revocation == Revoked::AllowUnknown, detail);
-        }
-    }
-}
-
-fn path_to_root<'a>(
-    certificates: &'a [Certificate],
-    root: &'a Certificate,
-) -> Result<Path<'a>, String> {
     if certificates.len() != LENGTH {
-        return Err(format!("{} certificates; expected {LENGTH}", certificates.len()));
+        let why = format!("{} certificates; expected {LENGTH}", certificates.len());
+        checks.fail(chain::DEVICE.chain, why);
+        return None;
     }
-    // All five must take part, so the last one must be the pinned root itself.
-    if certificates.last() != Some(root) {
-        return Err(path::Error::UnknownRoot {
-            found: certificates.last().map(|c| c.subject().to_string()).unwrap_or_default(),
-            pinned: root.subject().to_string(),
-        }
-        .to_string());
-    }
-    let path = Path::new(certificates, root).map_err(|error| error.to_string())?;
-    path.verify().map_err(|error| error.to_string())?;
-    Ok(path)
+    let against = Against {
+        root: &references.device_root,
+        without_a_list: WITHOUT_A_LIST,
+        lists: &references.revocation_lists,
+        at: references.at,
+    };
+    let stands = chain::judge(&chain::DEVICE, certificates, &against, policy, checks);
+    certificates.get(1).filter(|_| stands).map(Certificate::key_fingerprint)
 }
 
 /// The older form of the DICE extension: version, device key, firmware id.

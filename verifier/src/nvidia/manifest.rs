@@ -12,12 +12,11 @@ use std::fmt;
 use roxmltree::{Document, Node};
 
 use super::References;
-use super::chain::note_revocation;
 use super::report::DIGEST_SIZE;
+use crate::chain::{self, Against};
 use crate::policy::Policy;
 use crate::result::Checks;
-use crate::x509::path::Path;
-use crate::x509::{self, Certificate, Printable, crl};
+use crate::x509::{self, Certificate, Printable};
 
 const SWID: &str = "http://standards.iso.org/iso/19770/-2/2015/schema.xsd";
 const SHA384: &str = "http://www.w3.org/2001/04/xmlenc#sha384";
@@ -70,9 +69,7 @@ pub enum Kind {
 pub(super) struct Codes {
     pub(super) manifest: &'static str,
     pub(super) version: &'static str,
-    pub(super) chain: &'static str,
-    pub(super) time: &'static str,
-    pub(super) revocation: &'static str,
+    pub(super) chain: chain::Codes,
     pub(super) signature: &'static str,
     pub(super) measurement: &'static str,
 }
@@ -83,18 +80,22 @@ impl Kind {
             Kind::Driver => &Codes {
                 manifest: "driver-manifest",
                 version: "driver-manifest-version",
-                chain: "driver-manifest-certificate-chain",
-                time: "driver-manifest-certificate-time",
-                revocation: "driver-manifest-certificate-revocation",
+                chain: chain::Codes {
+                    chain: "driver-manifest-certificate-chain",
+                    time: "driver-manifest-certificate-time",
+                    revocation: "driver-manifest-certificate-revocation",
+                },
                 signature: "driver-manifest-signature",
                 measurement: "driver-measurement",
             },
             Kind::Vbios => &Codes {
                 manifest: "vbios-manifest",
                 version: "vbios-manifest-version",
-                chain: "vbios-manifest-certificate-chain",
-                time: "vbios-manifest-certificate-time",
-                revocation: "vbios-manifest-certificate-revocation",
+                chain: chain::Codes {
+                    chain: "vbios-manifest-certificate-chain",
+                    time: "vbios-manifest-certificate-time",
+                    revocation: "vbios-manifest-certificate-revocation",
+                },
                 signature: "vbios-manifest-signature",
                 measurement: "vbios-measurement",
             },
@@ -174,26 +175,13 @@ impl Manifest {
     /// Judges signer and signature.
     pub(super) fn judge(&self, references: &References, policy: &Policy, checks: &mut Checks) {
         let codes = self.kind.codes();
-        let root = &references.manifest_root;
-        match Path::new(&self.certificates, root).and_then(|path| path.verify().map(|()| path)) {
-            Ok(path) => {
-                let signer =
-                    self.certificates.first().map(|c| c.subject().to_string()).unwrap_or_default();
-                checks.pass(codes.chain, format!("{signer} to {}", root.subject()));
-                match path.verify_time(references.at) {
-                    Ok(()) => checks.pass(codes.time, format!("all valid at {}", references.at)),
-                    Err(error) => checks.fail(codes.time, error.to_string()),
-                }
-                let revocation = crl::check(&path, 0, &references.revocation_lists, references.at);
-                note_revocation(codes.revocation, &revocation, policy, checks);
-            }
-            Err(error) => {
-                checks.fail(codes.chain, error.to_string());
-                for code in [codes.time, codes.revocation] {
-                    checks.unmade(code, true, format!("not reached: {} failed", codes.chain));
-                }
-            }
-        }
+        let against = Against {
+            root: &references.manifest_root,
+            without_a_list: 0,
+            lists: &references.revocation_lists,
+            at: references.at,
+        };
+        chain::judge(&codes.chain, &self.certificates, &against, policy, checks);
         match self.certificates.first().ok_or("it carries no certificate".to_owned()) {
             Err(why) => checks.fail(codes.signature, why),
             Ok(signer) => match signature::verify(&self.text, signer) {

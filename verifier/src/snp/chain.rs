@@ -10,12 +10,11 @@ use sev::certs::snp::builtin;
 
 use super::References;
 use super::report::{Product, Report, ReportedProduct};
-use crate::nvidia::chain::note_revocation;
+use crate::chain::{self, Against};
 use crate::policy::Policy;
 use crate::result::Checks;
 use crate::roots::single;
-use crate::x509::path::Path;
-use crate::x509::{Certificate, Error, Printable, crl};
+use crate::x509::{Certificate, Error, Printable};
 
 const PRODUCT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.2");
 const HARDWARE_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.4");
@@ -93,7 +92,7 @@ impl Chain {
         };
         checks.pass(CODE, format!("{} of {}", kind.name(), product.name()));
         let built_in = built_in(product).map_err(|error| {
-            checks.fail("certificate-chain", error.to_string());
+            checks.fail(chain::DEVICE.chain, error.to_string());
         });
         let (ark, ask) = built_in.ok()?;
         let root = references.root.clone().unwrap_or(ark);
@@ -140,7 +139,13 @@ impl Chain {
                 format!("{name}; accepted: {}", accepted.join(", ")),
             );
         }
-        self.judge_path(references, policy, checks);
+        let against = Against {
+            root: &self.root,
+            without_a_list: WITHOUT_A_LIST,
+            lists: &references.revocation_lists,
+            at: references.at,
+        };
+        chain::judge(&chain::DEVICE, &self.certificates, &against, policy, checks);
         match self.signer().map(|signer| report.verify(signer)) {
             Some(Ok(())) => {
                 checks.pass("report-signature", "ECDSA P-384 over SHA-384, by the signing key");
@@ -150,30 +155,6 @@ impl Chain {
         }
         self.judge_product(report, checks);
         self.judge_chip(report, policy, checks);
-    }
-
-    fn judge_path(&self, references: &References, policy: &Policy, checks: &mut Checks) {
-        let path =
-            Path::new(&self.certificates, &self.root).and_then(|path| path.verify().map(|()| path));
-        match path {
-            Ok(path) => {
-                let count = self.certificates.len();
-                checks.pass(
-                    "certificate-chain",
-                    format!("{count} certificates below {}", self.root.subject()),
-                );
-                match path.verify_time(references.at) {
-                    Ok(()) => {
-                        checks.pass("certificate-time", format!("all valid at {}", references.at));
-                    }
-                    Err(error) => checks.fail("certificate-time", error.to_string()),
-                }
-                let lists = &references.revocation_lists;
-                let revocation = crl::check(&path, WITHOUT_A_LIST, lists, references.at);
-                note_revocation("certificate-revocation", &revocation, policy, checks);
-            }
-            Err(error) => checks.fail("certificate-chain", error.to_string()),
-        }
     }
 
     fn judge_product(&self, report: &Report, checks: &mut Checks) {
