@@ -3,6 +3,8 @@
 //! memory at the moment when it does, shared memory afterwards, the window on HBM, the operator's
 //! telemetry and events. Where nothing is encrypted the same scan finds the marker.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

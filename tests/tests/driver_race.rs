@@ -4,6 +4,8 @@
 //! of it, over and over; what must never happen is that bytes come in that the other side did not
 //! write.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

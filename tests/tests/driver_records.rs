@@ -5,6 +5,8 @@
 //! lands. Each time three things are asked: the driver has the right error, its session is gone,
 //! and nothing that was not authentic has come in.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
+
 use std::sync::{Arc, Mutex};
 
 use ravelin_driver::ring::Field;

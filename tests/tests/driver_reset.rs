@@ -1,5 +1,7 @@
 //! Row 19 of the threats: a reset in the middle of a session or a transfer, of any kind.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
+
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;

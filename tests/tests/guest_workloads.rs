@@ -1,5 +1,7 @@
 //! The guest's workloads, in process: what they report, and that they carry on after a reset.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
