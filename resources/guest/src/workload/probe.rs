@@ -31,9 +31,9 @@ pub(super) fn run(machine: &mut Machine) -> Result<(), Failure> {
     match machine.parameters.get("probe") {
         Some("window") => super::on_gpu::probe_window(machine),
         Some("private-ring") => super::on_gpu::probe_private_ring(machine),
-        Some("hello") => Ok(say(format_args!("hello from user mode"))),
+        Some("hello") => hello(),
         Some("markers") => markers(machine),
-        Some("payload") => Ok(payload(machine.payload)),
+        Some("payload") => payload(machine.payload),
         Some("conversions") => conversions(),
         Some("supervisor") => read_supervisor(),
         Some("wait") => wait(machine, 50_000),
@@ -45,6 +45,12 @@ pub(super) fn run(machine: &mut Machine) -> Result<(), Failure> {
             message: alloc::format!("no probe is called {:?}", name.unwrap_or_default()),
         }),
     }
+}
+
+/// Says that it is there.
+fn hello() -> Result<(), Failure> {
+    say(format_args!("hello from user mode"));
+    Ok(())
 }
 
 /// Puts one marker on each side.
@@ -60,9 +66,10 @@ fn markers(machine: &mut Machine) -> Result<(), Failure> {
 }
 
 /// Says what the payload is.
-fn payload(payload: &[u8]) {
+fn payload(payload: &[u8]) -> Result<(), Failure> {
     let sum: u64 = payload.iter().map(|byte| u64::from(*byte)).sum();
     say(format_args!("payload {} bytes, sum {sum}", payload.len()));
+    Ok(())
 }
 
 /// Asks for conversions that must be refused.

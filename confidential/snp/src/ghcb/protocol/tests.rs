@@ -12,7 +12,7 @@ fn requests_are_those_of_the_standard() {
             0x8000_001f_4000_0004,
         ),
         (Request::PreferredGhcb, 0x010),
-        (Request::RegisterGhcb(0xabcde), 0x0abc_de01_2),
+        (Request::RegisterGhcb(0xabcde), 0xabcd_e012),
         (
             Request::PageStateChange { gfn: 0x12345, operation: Operation::Private },
             0x0010_0000_1234_5014,
