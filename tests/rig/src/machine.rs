@@ -26,7 +26,7 @@ impl Device {
             Self::Edu => &["-device", "edu"],
             Self::Nvme => &[
                 "-blockdev",
-                "driver=null-co,node-name=nothing,size=64M,read-zeroes=on",
+                "driver=null-co,node-name=nothing,size=67108864,read-zeroes=on",
                 "-device",
                 "pcie-root-port,id=port1,chassis=1",
                 "-device",
