@@ -7,9 +7,15 @@
 //! A page that changes sides loses what stood on the side it left (the hole is punched), so that
 //! nothing private is left behind and memory is held once. What stands on the side it enters is
 //! not touched. Who may change sides is for [`PageStateMap`] to say.
+//!
+//! The private side stays out of core dumps.
+
+// `madvise` takes a raw address.
+#![allow(unsafe_code)]
 
 use ravelin_devices::page_state::{self, PageState, PageStateMap, Refused, Subscriber};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
+use rustix::mm::{Advice, madvise};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -29,6 +35,9 @@ pub enum Error {
     /// The file could not be mapped.
     #[error("cannot map {0} bytes of guest memory")]
     Map(u64, #[source] MmapRegionError),
+    /// The kernel would put private memory into a core dump.
+    #[error("cannot keep private guest memory out of core dumps")]
+    Dump(#[source] io::Error),
     /// The ranges do not make an address space.
     #[error("guest memory ranges make no address space")]
     Regions(#[from] GuestRegionCollectionError),
@@ -60,6 +69,7 @@ impl Memory {
         if !split {
             return Ok(Memory { shared: private.clone(), private, pages });
         }
+        keep_out_of_core_dumps(&private)?;
         let shared = map(ranges, c"ravelin-shared")?;
         pages.subscribe(Arc::new(Discard { private: private.clone(), shared: shared.clone() }));
         Ok(Memory { private, shared, pages })
@@ -117,6 +127,16 @@ fn map(ranges: &[Range<u64>], name: &std::ffi::CStr) -> Result<GuestMemoryMmap, 
             .ok_or(Error::Regions(GuestRegionCollectionError::NoMemoryRegion))
     });
     Ok(GuestMemoryMmap::from_regions(regions.collect::<Result<_, _>>()?)?)
+}
+
+fn keep_out_of_core_dumps(memory: &GuestMemoryMmap) -> Result<(), Error> {
+    for region in memory.iter() {
+        // SAFETY: the mapping is the region's own, whole, and this advice changes no byte of it.
+        let advised =
+            unsafe { madvise(region.as_ptr().cast(), region.size(), Advice::LinuxDontDump) };
+        advised.map_err(|errno| Error::Dump(errno.into()))?;
+    }
+    Ok(())
 }
 
 /// Gives the range's pages back to the kernel: they read as zeros from then on.

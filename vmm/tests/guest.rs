@@ -29,8 +29,8 @@ fn count(memory: &GuestMemoryMmap, marker: &[u8]) -> usize {
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn the_guest_reaches_user_mode_and_turns_its_power_off() {
-    need_kvm!();
     for platform in BOTH {
         let outcome = run(config(platform, "workload=probe probe=hello"));
         assert_eq!(outcome.console, "hello from user mode\n", "{platform}: {:?}", outcome.exit);
@@ -41,8 +41,8 @@ fn the_guest_reaches_user_mode_and_turns_its_power_off() {
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn what_the_guest_shares_is_on_the_shared_side_and_nothing_else_is() {
-    need_kvm!();
     let outcome = run(config(Platform::Emulated, "workload=probe probe=markers"));
     assert_eq!(outcome.result(), "ok", "{}", outcome.console);
     let shared = outcome.number("shared marker at ");
@@ -57,16 +57,16 @@ fn what_the_guest_shares_is_on_the_shared_side_and_nothing_else_is() {
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn without_a_platform_the_private_marker_is_there_for_everyone() {
-    need_kvm!();
     let outcome = run(config(Platform::None, "workload=probe probe=markers"));
     assert_eq!(outcome.result(), "ok", "{}", outcome.console);
     assert!(count(outcome.memory.shared(), PRIVATE_MARKER) > 0, "else the scan proves nothing");
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn an_exception_is_reported_with_registers_and_ends_the_guest() {
-    need_kvm!();
     for platform in BOTH {
         let outcome = run(config(platform, "workload=probe probe=supervisor"));
         assert_eq!(outcome.exit, Exit::PowerOff);
@@ -78,16 +78,16 @@ fn an_exception_is_reported_with_registers_and_ends_the_guest() {
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn a_halted_guest_wakes_by_its_timer() {
-    need_kvm!();
     let outcome = run(config(Platform::Emulated, "workload=probe probe=wait"));
     let waited = outcome.number("waited ");
     assert!((49_000..5_000_000).contains(&waited), "{waited}");
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn an_interrupt_message_wakes_a_halted_guest() {
-    need_kvm!();
     let start = Instant::now();
     let outcome = run_after(config(Platform::Emulated, "workload=probe probe=interrupt"), |vm| {
         let msi = vm.msi();
@@ -106,15 +106,15 @@ fn an_interrupt_message_wakes_a_halted_guest() {
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn a_guest_can_be_stopped_before_it_starts() {
-    need_kvm!();
     let outcome = run_after(config(Platform::Emulated, "workload=idle"), |vm| vm.stopper().stop());
     assert_eq!(outcome.exit, Exit::Stopped);
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn more_memory_and_processors_than_the_guest_uses_do_no_harm() {
-    need_kvm!();
     let mut config = config(Platform::Emulated, "workload=probe probe=hello");
     (config.memory, config.cpus) = (4 << 30, 3);
     let outcome = run(config);
@@ -122,8 +122,8 @@ fn more_memory_and_processors_than_the_guest_uses_do_no_harm() {
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn an_image_that_is_none_is_refused() {
-    need_kvm!();
     for image in [&b""[..], b"\x7fELF", &[0; 4096]] {
         let mut config = config(Platform::Emulated, "");
         config.image = image;
@@ -135,8 +135,8 @@ fn an_image_that_is_none_is_refused() {
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn the_payload_is_where_the_guest_looks_for_it_whatever_its_length() {
-    need_kvm!();
     for length in [0, 1, 4096, (2 << 20) + 1] {
         let mut config = config(Platform::Emulated, "workload=probe probe=payload");
         config.payload = (0..length).map(|index| (index % 251) as u8).collect();
@@ -147,8 +147,8 @@ fn the_payload_is_where_the_guest_looks_for_it_whatever_its_length() {
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn the_supervisor_converts_and_maps_only_what_is_user_modes() {
-    need_kvm!();
     for platform in BOTH {
         let outcome = run(config(platform, "workload=probe probe=conversions"));
         assert_eq!(outcome.console, "all refused\n", "{platform}");
@@ -157,8 +157,8 @@ fn the_supervisor_converts_and_maps_only_what_is_user_modes() {
 }
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn nothing_stands_where_the_layout_puts_bars() {
-    need_kvm!();
     let layout: Layout = Vm::new(config(Platform::Emulated, "")).unwrap().layout().clone();
     let storm = format!("workload=probe probe=storm storm={:#x}", layout.bars.start);
     let outcome = run(config(Platform::Emulated, &storm));

@@ -16,8 +16,8 @@ const IDLE: Duration = Duration::from_secs(3);
 const TICKS_A_SECOND: u64 = 100;
 
 #[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn an_idle_guest_uses_no_processor_and_can_be_stopped() {
-    need_kvm!();
     let outcome = run_after(config(Platform::Emulated, "workload=idle"), |vm| {
         let stopper = vm.stopper();
         std::thread::spawn(move || {

@@ -1,5 +1,4 @@
-//! What the tests with a real VM share: skipping where there is no KVM, a machine without GPUs, what
-//! the guest said.
+//! What the tests with a real VM share: a machine without GPUs, and what the guest said.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 #![allow(clippy::unwrap_used, reason = "tests fail by panics")]
@@ -18,29 +17,6 @@ use std::time::Duration;
 
 /// No trial takes this long, even on a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Whether this machine has KVM; says loudly that a test is skipped where it has not.
-pub fn has_kvm(test: &str) -> bool {
-    match ravelin::kvm::open(true) {
-        Ok(_) => true,
-        Err(error) => {
-            // Straight to the terminal: the harness would swallow it with the output of a test that
-            // passes.
-            let _ = writeln!(io::stderr().lock(), "SKIPPED: {test}: {error}");
-            false
-        }
-    }
-}
-
-/// Ends the test where there is no KVM.
-#[macro_export]
-macro_rules! need_kvm {
-    () => {
-        if !$crate::support::has_kvm(concat!(module_path!(), ", line ", line!())) {
-            return;
-        }
-    };
-}
 
 /// Collects what a serial port sends.
 #[derive(Clone, Default)]
