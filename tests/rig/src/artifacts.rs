@@ -61,12 +61,12 @@ fn cargo(arguments: &[&str], package: &str) -> Result<Vec<Artifact>, Error> {
         .args(arguments)
         .args(["--release", "--package", package, "--message-format", "json-render-diagnostics"])
         .current_dir(workspace::root())
+        // The machine has a KVM, whatever this host has: no test is to be ignored for want of one.
+        .env("RAVELIN_TESTS_HAVE_KVM", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(Error::Cargo)?;
-    // The machine has a KVM, whatever this host has: no test is to be ignored for want of one.
-    cargo.env("RAVELIN_TESTS_HAVE_KVM", "1");
     let mut artifacts = Vec::new();
     if let Some(output) = cargo.stdout.take() {
         for message in Message::parse_stream(BufReader::new(output)) {
