@@ -175,6 +175,35 @@ fn an_idle_guest_attests_again_after_a_reset() {
 }
 
 #[test]
+fn a_guest_whose_gpu_is_reset_while_it_attests_attests_again() {
+    let (stage, documents) = (Stage::confidential(), Documents::development());
+    for at in [2, 5, 9] {
+        let recorder = Recorder::default();
+        let mut number = 0;
+        let wire = Wire::with(
+            Arc::clone(&stage.gpu),
+            Box::new(move |gpu, object| {
+                number += 1;
+                if number == at {
+                    gpu.admin().reset(ResetKind::Flr).unwrap();
+                }
+                gpu.doe_exchange(&object)
+            }),
+        );
+        let driver = stage.driver_over(wire);
+        let mut subject =
+            Guarded::new(driver, 0, trust::rng(), documents.trust(), recorder.clone());
+        idle::run(&mut subject, Repeat::Times(1)).unwrap();
+        let events = recorder.events.lock().unwrap();
+        let [Event::GpuLost { reason, .. }, Event::Gpu { verdict, .. }] = &events[..] else {
+            panic!("{at}: {events:?}")
+        };
+        assert!(reason.contains("reset"), "{reason}");
+        assert_eq!(verdict, "trusted");
+    }
+}
+
+#[test]
 fn the_bench_measures_and_its_bytes_come_back_intact() {
     let (stage, documents) = (Stage::confidential(), Documents::development());
     let recorder = Recorder::default();

@@ -29,6 +29,7 @@ use crate::discover::discover;
 use crate::gpu::Gpu;
 use crate::memory::SharedMemory;
 use crate::session::{Lost, Session, State};
+use crate::watch::{self, Baseline};
 use crate::{discover, doe};
 
 /// The chain's slot that a GPU proves.
@@ -128,8 +129,7 @@ impl Error {
         }
     }
 
-    /// Whether the GPU was judged. Anything else may be a reset that came in between, and be gone
-    /// the next time.
+    /// Whether the GPU was judged.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Error::Refused { .. })
     }
@@ -137,7 +137,8 @@ impl Error {
 
 impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
     /// Attests the GPU and begins a session. An earlier session is ended first, whatever comes of
-    /// this one.
+    /// this one. If the GPU was reset meanwhile, that is the error, whatever the reset made of the
+    /// conversation: the GPU was not judged, and may be asked again.
     pub fn attest<R: CryptoRng>(
         &mut self,
         rng: &mut R,
@@ -149,7 +150,20 @@ impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
             Mode::Off => self.accept_plain(trust),
             Mode::On | Mode::Devtools => self.judge(rng, trust),
         };
-        Ok(attested?)
+        attested.map_err(|error| match self.reset_since_discovery() {
+            Some(lost) if !error.is_refusal() => lost.into(),
+            _ => error.into(),
+        })
+    }
+
+    /// The reset that came since [`discover`] looked. The registers come through the host: one that
+    /// makes resets up gains that it is asked again, no more than by resetting the GPU.
+    fn reset_since_discovery(&mut self) -> Option<Lost> {
+        let plain = Baseline { reset_count: self.device.reset_count, session: false };
+        match plain.check(&mut self.bus) {
+            Err(lost @ watch::Lost::Reset { .. }) => Some(Lost::Gpu(lost)),
+            _ => None,
+        }
     }
 
     /// Takes a GPU in plain mode into use, if that is allowed.

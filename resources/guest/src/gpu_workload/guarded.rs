@@ -33,10 +33,13 @@ impl<'a, B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host> Guarded<'a, B
         Guarded { gpu, host, index, rng, trust, losses: 0 }
     }
 
-    /// Attests the GPU and reports the verdict, whatever it is.
+    /// Attests the GPU and reports the verdict, whatever it is. A reset in between is no verdict.
     pub fn attest(&mut self) -> Result<(), Error> {
         let start = self.gpu.clock().now_us();
-        let attested = self.gpu.attest(&mut self.rng, &self.trust);
+        let attested = match self.gpu.attest(&mut self.rng, &self.trust) {
+            Err(error) if error.session_is_lost() => return Err(error.into()),
+            attested => attested,
+        };
         let attest_us = self.gpu.clock().now_us().saturating_sub(start);
         let mut event = Event::Gpu {
             index: self.index,
