@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -26,20 +27,24 @@ pub(crate) enum Error {
 pub(crate) struct TestProgram {
     /// The target's name, as `dependencies` for `tests/dependencies.rs`.
     pub(crate) target: String,
+    /// Whether it is a file in `tests/`, rather than the unit tests of a library or binary.
+    pub(crate) integration: bool,
     /// The executable, here and in the machine.
     pub(crate) executable: PathBuf,
     /// Where cargo would run it.
     pub(crate) directory: PathBuf,
 }
 
-/// Builds the test programs of a package.
+/// Builds the test programs of a package. Binaries' own unit tests are left out: this project has
+/// its code in libraries.
 pub(crate) fn tests(package: &str) -> Result<Vec<TestProgram>, Error> {
     let mut programs: Vec<TestProgram> = cargo(&["test", "--no-run"], package)?
         .into_iter()
-        .filter(|artifact| artifact.profile.test)
+        .filter(|artifact| artifact.profile.test && !artifact.target.is_bin())
         .filter_map(|artifact| {
             let directory = artifact.manifest_path.parent()?.as_std_path().to_owned();
             Some(TestProgram {
+                integration: artifact.target.is_test(),
                 target: artifact.target.name,
                 executable: artifact.executable?.into(),
                 directory,
@@ -56,8 +61,16 @@ pub(crate) fn binaries(package: &str) -> Result<BTreeMap<String, PathBuf>, Error
     Ok(built.into_iter().filter_map(|a| Some((a.target.name, a.executable?.into()))).collect())
 }
 
+/// Where the tests' build has its tests ignored for want of a KVM, this promises it one. Only
+/// there: otherwise each change between `cargo test` and the rig would build anew.
+const PROMISE_OF_KVM: &str = "RAVELIN_TESTS_HAVE_KVM";
+
 fn cargo(arguments: &[&str], package: &str) -> Result<Vec<Artifact>, Error> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    if File::options().read(true).write(true).open("/dev/kvm").is_err() {
+        cargo.env(PROMISE_OF_KVM, "1");
+    }
+    let mut cargo = cargo
         .args(arguments)
         .args(["--release", "--package", package, "--message-format", "json-render-diagnostics"])
         .current_dir(workspace::root())

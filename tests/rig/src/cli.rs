@@ -151,8 +151,8 @@ fn run_suite(suite: &Suite, choice: &Choice, keep_logs: bool) -> Result<Tally, E
     }
     match end {
         End::Finished => {}
-        End::Died => report.warn("the machine ended before its work: see console.log"),
-        End::Frozen => report.warn("the machine froze twice: see console.log"),
+        End::Died => report.warn(&format!("the machine ended early: {}", prepared.last_words())),
+        End::Frozen => report.warn("the machine froze twice"),
     }
     if keep_logs || tally.failed > 0 || end != End::Finished {
         report::keep(&record, prepared.logs.path())
@@ -190,8 +190,9 @@ fn shell(options: &MachineOptions, command: Vec<String>) -> Result<ExitCode, Err
         }
         Some((ending, _)) => Err(Error::Machine(format!("says of the command: {ending:?}"))),
         None => {
+            let said = prepared.last_words();
             let logs = prepared.keep_logs();
-            Err(Error::Machine(format!("ended before the command ({end:?}): {}", logs.display())))
+            Err(Error::Machine(format!("ended early ({end:?}): {said}; logs: {}", logs.display())))
         }
     }
 }
@@ -294,6 +295,17 @@ impl Prepared {
             .status()
             .map_err(|source| Error::Run(run::Error::Start(source)))?;
         Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })
+    }
+
+    /// The last thing that QEMU or the machine's console said.
+    fn last_words(&self) -> String {
+        let last = |file| {
+            let text = fs::read(self.logs.path().join(file)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+            Some(line.trim().to_owned())
+        };
+        last("console.log").or_else(|| last("qemu.log")).unwrap_or_else(|| "no word".to_owned())
     }
 
     fn initramfs(&self) -> PathBuf {

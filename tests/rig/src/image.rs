@@ -176,7 +176,11 @@ impl Packing {
         let mut command = vec![test.executable.to_string_lossy().into_owned()];
         command.extend_from_slice(arguments);
         let job = Job {
-            name: format!("{package}::{}", test.target),
+            name: if test.integration {
+                format!("{package}::{}", test.target)
+            } else {
+                format!("{package} (unit tests)")
+            },
             command,
             environment: vec![
                 ("CARGO_MANIFEST_DIR".to_owned(), directory.clone()),
