@@ -2,6 +2,8 @@
 //!
 //! Every case is refused before there is a guest, so none needs KVM; two need to be without.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
+
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -189,7 +191,7 @@ fn a_dead_vm_is_shown_as_dead_and_named_so() {
 #[test]
 fn a_closed_output_is_no_crash() {
     let place = Place::new();
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let status = Command::new(env!("CARGO_BIN_EXE_ravelinctl"))
         .arg("list")

@@ -2,6 +2,8 @@
 //!
 //! The guest idles; these tests need KVM and are ignored, which the harness counts, without it.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
+
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
