@@ -20,7 +20,8 @@ need() {
   [ "$(id -u)" -eq 0 ] || die "missing: ${missing[*]}. Run: sudo apt-get install ${missing[*]}"
   say "installing ${missing[*]}"
   apt-get -qq update >&2
-  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >&2
+  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+    die "apt-get could not install ${missing[*]}"
 }
 
 # suites SUITE...: makes the private apt state and reads the indices of those suites.

@@ -218,17 +218,13 @@ impl Prepared {
         let kernel = report.aside(|| kernel::get(suite.kernel))?;
         report.step("building what the machine runs");
         let image = report.aside(|| image::build(suite, &kernel, choice))?;
-        report.step("packing the initramfs");
         let place = workspace::cache().join("rig");
         let logs = fs::create_dir_all(&place)
             .and_then(|()| {
                 tempfile::Builder::new().prefix(suite.name).suffix(".run").tempdir_in(&place)
             })
             .map_err(|source| Error::Logs { path: place, source })?;
-        let prepared =
-            Self { suite: *suite, kernel, image, logs, echo: !choice.command.is_empty() };
-        prepared.pack()?;
-        Ok(prepared)
+        Ok(Self { suite: *suite, kernel, image, logs, echo: !choice.command.is_empty() })
     }
 
     fn pack(&self) -> Result<(), Error> {
@@ -249,6 +245,8 @@ impl Prepared {
     }
 
     fn run_once(&self, report: &Report) -> Result<(End, Record), Error> {
+        report.step("packing the initramfs");
+        self.pack()?;
         report.step("booting");
         let console = self.logs.path().join("console.log");
         let command = self.suite.machine.command(
@@ -257,22 +255,27 @@ impl Prepared {
             Console::File(&console),
         );
         let mut record = Record::new(&self.image.jobs, &self.image.readings);
-        let end = run::follow(&command, &self.logs.path().join("qemu.log"), |event| {
-            match &event {
-                Event::Ready { kernel, .. } => report.step(&format!("Linux {kernel} is up")),
-                Event::Output(_, stream, line) if self.echo => report.aside(|| match stream {
-                    Stream::Out => println!("{line}"),
-                    Stream::Err => eprintln!("{line}"),
-                }),
-                _ => {}
-            }
-            if let Some(job) = record.take(event)
-                && !self.echo
-            {
-                report.job(job);
-            }
-            report.running(&record);
-        })?;
+        let end =
+            run::follow(&command, &self.logs.path().join("qemu.log"), run::SILENCE, |event| {
+                match &event {
+                    Event::Ready { kernel, .. } => {
+                        report.step(&format!("Linux {kernel} is up"));
+                        // Some hundred megabytes that would stay if the rig were killed.
+                        let _ = fs::remove_file(self.initramfs());
+                    }
+                    Event::Output(_, stream, line) if self.echo => report.aside(|| match stream {
+                        Stream::Out => println!("{line}"),
+                        Stream::Err => eprintln!("{line}"),
+                    }),
+                    _ => {}
+                }
+                if let Some(job) = record.take(event)
+                    && !self.echo
+                {
+                    report.job(job);
+                }
+                report.running(&record);
+            })?;
         Ok((end, record))
     }
 
@@ -281,6 +284,7 @@ impl Prepared {
         if io::stdin().is_terminal() {
             eprintln!("Ctrl-D or `poweroff -f` ends the machine, Ctrl-A X kills it.");
         }
+        self.pack()?;
         let events = self.logs.path().join("events.log");
         let command = suite.machine.command(
             &self.kernel.image(),

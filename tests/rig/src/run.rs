@@ -16,7 +16,7 @@ use crate::protocol::Event;
 
 /// A machine that has said nothing for this long is frozen: it says that it is alive once a
 /// second, and boots in a few seconds even on a busy host.
-const SILENCE: Duration = Duration::from_secs(90);
+pub(crate) const SILENCE: Duration = Duration::from_secs(90);
 
 /// How long a machine may take to power off.
 const POWER_OFF: Duration = Duration::from_secs(30);
@@ -48,15 +48,17 @@ pub(crate) enum End {
     Frozen,
 }
 
-/// Runs the command and hands over each event as it comes.
+/// Runs the command and hands over each event as it comes. A command that says nothing for
+/// `silence` is killed.
 pub(crate) fn follow(
     command: &[OsString],
     log: &Path,
+    silence: Duration,
     mut on_event: impl FnMut(Event),
 ) -> Result<End, Error> {
     let mut machine = Running::start(command, log)?;
     loop {
-        match machine.events.recv_timeout(SILENCE) {
+        match machine.events.recv_timeout(silence) {
             Ok(Event::Finished) => {
                 machine.wait(POWER_OFF);
                 return Ok(End::Finished);
@@ -120,5 +122,46 @@ fn read(output: ChildStdout, events: &Sender<Event>) {
             return;
         }
         line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Follows a shell script in place of a machine.
+    fn follow_script(script: &str) -> (End, Vec<Event>) {
+        let directory = tempfile::tempdir().unwrap();
+        let command = ["sh", "-c", script].map(OsString::from);
+        let (silence, mut events) = (Duration::from_millis(500), Vec::new());
+        let end =
+            follow(&command, &directory.path().join("log"), silence, |event| events.push(event));
+        (end.unwrap(), events)
+    }
+
+    #[test]
+    fn a_machine_that_does_its_plan_has_finished() {
+        let (end, events) = follow_script("echo noise; echo '\"alive\"'; echo '\"finished\"'");
+        assert_eq!((end, events), (End::Finished, vec![Event::Alive]));
+    }
+
+    #[test]
+    fn a_machine_that_ends_before_its_plan_has_died_even_with_exit_code_0() {
+        assert_eq!(follow_script("echo '\"alive\"'").0, End::Died);
+    }
+
+    #[test]
+    fn a_silent_machine_is_frozen_and_killed() {
+        let begin = Instant::now();
+        let (end, events) = follow_script("echo '\"alive\"'; exec sleep 600");
+        assert_eq!((end, events.len()), (End::Frozen, 1));
+        assert!(begin.elapsed() < Duration::from_secs(60), "nobody killed it");
+    }
+
+    #[test]
+    fn a_machine_that_goes_on_talking_is_not_frozen() {
+        let script =
+            "for i in 1 2 3 4 5 6; do echo '\"alive\"'; sleep 0.2; done; echo '\"finished\"'";
+        assert_eq!(follow_script(script).0, End::Finished);
     }
 }
