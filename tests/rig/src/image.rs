@@ -198,7 +198,7 @@ impl Packing {
         self.jobs.retain(|(job, _)| job.name.contains(pattern.as_str()));
         if self.jobs.is_empty() {
             let (suite, pattern) = (suite.name, pattern.clone());
-            return Err(Error::NoSuchJob { suite, pattern, jobs: names.join(", ") });
+            return Err(Error::NoSuchJob { suite, pattern, jobs: names.join("; ") });
         }
         Ok(())
     }
