@@ -37,6 +37,12 @@ impl Ring {
         good.then_some(Ring { descriptors, slots, entries, slot_size })
     }
 
+    /// Whether the entry of request `sequence`, before that request is there, may have the number
+    /// `found`: its request of the lap before, or none.
+    pub(crate) fn waits_with(&self, found: u64, sequence: u64) -> bool {
+        found == 0 || found.checked_add(u64::from(self.entries)) == Some(sequence)
+    }
+
     /// Number of entries.
     pub(crate) fn entries(&self) -> u32 {
         self.entries

@@ -4,9 +4,9 @@
 //! the sequence number is read, and only if it is the next one is the descriptor read, **by value,
 //! once**; the bytes are read **once**, into scratch that only this thread sees; there they are
 //! opened; only what opened is obeyed; the response is sealed in scratch and written, its sequence
-//! number last. A descriptor whose number is not the next one is not there yet: memory that holds
-//! old, early or strange numbers stops the engine, and costs the session nothing. One that claims
-//! to be next and does not open costs the session.
+//! number last. An entry that still has the number of the lap before, or none, waits for its
+//! request; any other number than the next one was not written by the driver, and costs the session
+//! as a descriptor does that claims to be next and does not open.
 //!
 //! No lock is held in guest memory, and what is brought back is used under the lease it was fetched
 //! for or not at all.
@@ -137,8 +137,10 @@ impl Worker {
         let at = turn.ring.request(turn.sequence);
         let mut sequence = [0; SEQUENCE_SIZE];
         self.fetch(turn, at, &mut sequence)?;
-        if u64::from_le_bytes(sequence) != turn.sequence {
-            return Err(Pause::Empty);
+        let found = u64::from_le_bytes(sequence);
+        if found != turn.sequence {
+            let waits = turn.ring.waits_with(found, turn.sequence);
+            return Err(if waits { Pause::Empty } else { Pause::Broken });
         }
         // The driver wrote the number last: behind it, the rest is there.
         fence(Ordering::Acquire);
