@@ -116,8 +116,10 @@ fn help_is_no_failure() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
+#[cfg_attr(not(samples), ignore = "SKIPPED: no NVIDIA samples; run verifier/samples/fetch")]
 fn real_gpus_are_judged_as_issue_3_says() {
-    let (Some(folder), Some(samples)) = (support::evidence(), support::samples()) else { return };
+    let (folder, samples) = (support::evidence(), support::samples());
     let path = |folder: &Path, name: &str| folder.join(name).to_str().unwrap().to_owned();
     let report = path(&folder, "hopper-535.86.09-report.hex");
     let chain = path(&folder, "hopper-535.86.09-chain.pem");

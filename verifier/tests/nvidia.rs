@@ -67,8 +67,10 @@ fn four(folder: &Path) -> Vec<Result<Evidence, String>> {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
+#[cfg_attr(not(samples), ignore = "SKIPPED: no NVIDIA samples; run verifier/samples/fetch")]
 fn a_real_h100_is_trusted_without_its_drivers_manifest_only_if_the_policy_says_so() {
-    let (Some(folder), Some(samples)) = (support::evidence(), support::samples()) else { return };
+    let (folder, samples) = (support::evidence(), support::samples());
     let manifest = samples.join(VBIOS_535);
     let references = references(AT, NONCE_535, &[&manifest]);
     let evidence = Ok(h100(&folder));
@@ -97,8 +99,10 @@ fn a_real_h100_is_trusted_without_its_drivers_manifest_only_if_the_policy_says_s
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
+#[cfg_attr(not(samples), ignore = "SKIPPED: no NVIDIA samples; run verifier/samples/fetch")]
 fn what_the_policy_does_not_allow_to_be_unmade_fails_by_name() {
-    let (Some(folder), Some(samples)) = (support::evidence(), support::samples()) else { return };
+    let (folder, samples) = (support::evidence(), support::samples());
     let manifest = samples.join(VBIOS_535);
     let references = references(AT, "", &[&manifest]);
     let device = judge(&Ok(h100(&folder)), &references, &Policy::default());
@@ -114,8 +118,9 @@ fn what_the_policy_does_not_allow_to_be_unmade_fails_by_name() {
 }
 
 #[test]
+#[cfg_attr(not(samples), ignore = "SKIPPED: no NVIDIA samples; run verifier/samples/fetch")]
 fn a_real_report_differs_from_other_versions_manifests_exactly_where_it_does() {
-    let Some(samples) = support::samples() else { return };
+    let samples = support::samples();
     let read = |name| fs::read(samples.join(name)).unwrap();
     let report = (read("hopperAttestationReport.txt"), read("hopperCertChain.txt"));
     let evidence = Ok(evidence::from_files(&report.0, &report.1).unwrap());
@@ -149,8 +154,9 @@ fn a_real_report_differs_from_other_versions_manifests_exactly_where_it_does() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
 fn four_real_gpus_are_four_devices_with_a_verdict_each() {
-    let Some(folder) = support::evidence() else { return };
+    let folder = support::evidence();
     let references = references(AT, NONCE_590, &[]);
     let verdict = judge_all(&four(&folder), &references, &report_alone());
     assert_eq!(verdict.devices.len(), 4);
@@ -173,8 +179,9 @@ fn four_real_gpus_are_four_devices_with_a_verdict_each() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
 fn the_same_gpu_twice_is_refused_at_every_pair_of_places() {
-    let Some(folder) = support::evidence() else { return };
+    let folder = support::evidence();
     let references = references(AT, NONCE_590, &[]);
     for (first, second) in [(0, 1), (0, 3), (1, 2), (2, 3)] {
         let mut evidence = four(&folder);
@@ -189,8 +196,9 @@ fn the_same_gpu_twice_is_refused_at_every_pair_of_places() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
 fn one_gpu_that_fails_at_any_place_fails_the_whole_and_no_other_gpu() {
-    let Some(folder) = support::evidence() else { return };
+    let folder = support::evidence();
     let references = references(AT, NONCE_590, &[]);
     let spoilers: [fn(&mut Evidence); 4] = [
         |evidence| *evidence.report.last_mut().unwrap() ^= 1,
@@ -219,8 +227,10 @@ fn one_gpu_that_fails_at_any_place_fails_the_whole_and_no_other_gpu() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
+#[cfg_attr(not(samples), ignore = "SKIPPED: no NVIDIA samples; run verifier/samples/fetch")]
 fn today_the_manifests_signers_have_expired() {
-    let (Some(folder), Some(samples)) = (support::evidence(), support::samples()) else { return };
+    let (folder, samples) = (support::evidence(), support::samples());
     let manifest = samples.join(VBIOS_535);
     let references = references(TODAY, NONCE_535, &[&manifest]);
     let device = judge(&Ok(h100(&folder)), &references, &example_policy());
@@ -228,8 +238,10 @@ fn today_the_manifests_signers_have_expired() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
+#[cfg_attr(not(samples), ignore = "SKIPPED: no NVIDIA samples; run verifier/samples/fetch")]
 fn every_manifest_in_the_samples_is_signed_and_every_root_but_nvidias_is_refused() {
-    let (Some(folder), Some(samples)) = (support::evidence(), support::samples()) else { return };
+    let (folder, samples) = (support::evidence(), support::samples());
     let mut seen = 0;
     for entry in fs::read_dir(&samples).unwrap() {
         let path = entry.unwrap().path();
@@ -259,8 +271,9 @@ fn every_manifest_in_the_samples_is_signed_and_every_root_but_nvidias_is_refused
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
 fn freshness_is_what_the_policy_says_it_is() {
-    let Some(folder) = support::evidence() else { return };
+    let folder = support::evidence();
     let fresh = |policy_text: &str, nonce: &str| {
         let text = format!(
             "revocation = 'allow-unknown'\ndriver_manifest = 'optional'\n\
@@ -277,8 +290,9 @@ fn freshness_is_what_the_policy_says_it_is() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
 fn each_value_that_a_policy_names_is_held() {
-    let Some(folder) = support::evidence() else { return };
+    let folder = support::evidence();
     let judge = |text: &str| -> Verdict {
         let base = "revocation = 'allow-unknown'\ndriver_manifest = 'optional'\n\
                     vbios_manifest = 'optional'\n[nvidia]\n";
@@ -335,8 +349,9 @@ fn no_change_passes(changes: Vec<(String, Result<Evidence, String>)>, references
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
 fn no_byte_of_a_report_can_be_changed() {
-    let Some(folder) = support::evidence() else { return };
+    let folder = support::evidence();
     let references = references(AT, "", &[]);
     // With freshness unchecked only the signature holds the nonce's bytes.
     let mut policy = report_alone();
@@ -370,8 +385,9 @@ fn no_byte_of_a_report_can_be_changed() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
 fn no_report_can_be_cut_short_or_made_longer() {
-    let Some(folder) = support::evidence() else { return };
+    let folder = support::evidence();
     let whole = h100(&folder);
     let mut changes = Vec::new();
     for length in (0..whole.report.len()).step_by(61) {
@@ -386,8 +402,9 @@ fn no_report_can_be_cut_short_or_made_longer() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
 fn no_byte_of_a_certificate_can_be_changed() {
-    let Some(folder) = support::evidence() else { return };
+    let folder = support::evidence();
     let whole = h100(&folder);
     let mut changes = Vec::new();
     for place in 0..whole.certificates.len() {
@@ -419,8 +436,10 @@ fn no_byte_of_a_certificate_can_be_changed() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
+#[cfg_attr(not(samples), ignore = "SKIPPED: no NVIDIA samples; run verifier/samples/fetch")]
 fn no_byte_of_a_manifest_can_be_changed() {
-    let (Some(folder), Some(samples)) = (support::evidence(), support::samples()) else { return };
+    let (folder, samples) = (support::evidence(), support::samples());
     let text = fs::read(samples.join(VBIOS_535)).unwrap();
     let signature = text.windows(13).position(|window| window == b"<ds:Signature").unwrap();
     // A sample of what is signed, a denser one of the signature itself.
@@ -448,8 +467,9 @@ fn no_byte_of_a_manifest_can_be_changed() {
 }
 
 #[test]
+#[cfg_attr(not(evidence), ignore = "SKIPPED: no NVIDIA evidence; set RAVELIN_EVIDENCE")]
 fn a_hexadecimal_report_and_a_json_element_are_the_same_evidence() {
-    let Some(folder) = support::evidence() else { return };
+    let folder = support::evidence();
     let evidence = h100(&folder);
     let pem = fs::read(folder.join("hopper-535.86.09-chain.pem")).unwrap();
     let json = serde_json::json!([{
