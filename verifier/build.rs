@@ -22,13 +22,13 @@ fn main() {
     }
 }
 
-/// Sets the configuration `name` and the variable of its folder where `folder` has this file.
+/// Tells the tests the folder, and sets the configuration `name` where it has this file.
 fn look(name: &str, folder: Option<PathBuf>, file: &str, remedy: &str) {
+    let folder = folder.unwrap_or_default();
     println!("cargo::rustc-check-cfg=cfg({name})");
-    let Some(folder) = folder else { return };
+    println!("cargo::rustc-env=RAVELIN_{}_FOLDER={}", name.to_uppercase(), folder.display());
     if folder.join(file).is_file() {
         println!("cargo::rustc-cfg={name}");
-        println!("cargo::rustc-env=RAVELIN_{}_FOLDER={}", name.to_uppercase(), folder.display());
         println!("cargo::rerun-if-changed={}", folder.join(file).display());
     } else {
         println!(
