@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 pub mod doe;
+pub mod none;
 
 /// A message as a transport carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
