@@ -277,7 +277,10 @@ fn no_permission_on_dev_kvm() {
     }
     // Somewhere that nobody may execute it from.
     let program = place.path().join("ravelin");
-    fs::copy(env!("CARGO_BIN_EXE_ravelin"), &program).unwrap();
+    // By another process: a file that this one has open for writing may be open in a child that
+    // another test is starting just now, and then it cannot be executed.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_ravelin")).arg(&program).status();
+    assert!(copied.unwrap().success());
     let output = Command::new(program)
         .uid(NOBODY)
         .gid(NOBODY)
