@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::key_schedule::DirectionKeys;
 use crate::transport::Framing;
-use crate::wire::{DecodeError, Reader};
+use crate::wire::{DecodeError, Reader, value};
 
 const TAG_SIZE: usize = 16;
 
@@ -95,15 +95,18 @@ impl SecuredSession {
     /// The record that carries a message.
     pub(crate) fn seal(&mut self, message: &[u8]) -> Result<Vec<u8>, SessionError> {
         let too_long = || SessionError::TooLong { length: message.len() };
-        let message_length = u16::try_from(message.len()).map_err(|_| too_long())?;
-        let length = u16::try_from(2 + message.len() + TAG_SIZE).map_err(|_| too_long())?;
+        let inner_type = self.framing.inner_type;
+        let data_length = usize::from(inner_type.is_some()) + message.len();
+        let length = u16::try_from(2 + data_length + TAG_SIZE).map_err(|_| too_long())?;
+        let data_length = u16::try_from(data_length).map_err(|_| too_long())?;
         let sequence = self.sending.next()?;
 
         let mut record = self.id.to_le_bytes().to_vec();
         record.extend(sequence.to_le_bytes().iter().take(self.framing.sequence_size));
         record.extend_from_slice(&length.to_le_bytes());
         let mut body = Vec::with_capacity(length.into());
-        body.extend_from_slice(&message_length.to_le_bytes());
+        body.extend_from_slice(&data_length.to_le_bytes());
+        body.extend(inner_type);
         body.extend_from_slice(message);
 
         let nonce = self.sending.nonce(sequence);
@@ -150,7 +153,7 @@ impl SecuredSession {
             .map_err(|_| SessionError::Forged)?;
 
         // Whoever sealed a record that is malformed inside has lost the thread as much as a forger.
-        message_in(&body).map_err(|_| SessionError::Forged)
+        message_in(&body, self.framing.inner_type).map_err(|_| SessionError::Forged)
     }
 }
 
@@ -181,14 +184,19 @@ impl RecordKeys {
     }
 }
 
-/// The message in a record's plaintext.
-fn message_in(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, DecodeError> {
+/// The message in a record's plaintext. Random bytes may follow it, to hide its length (DSP0277,
+/// "Random Data"): the tag has vouched for them, and nobody reads them.
+fn message_in(body: &[u8], inner_type: Option<u8>) -> Result<Zeroizing<Vec<u8>>, DecodeError> {
     let mut reader = Reader::new(body);
     let length = reader.u16()?;
-    let message = Zeroizing::new(reader.bytes(length.into())?.to_vec());
-    // Behind the message a transport may ask for random bytes; the ones here do not.
-    reader.finish(1)?;
-    Ok(message)
+    let mut data = Reader::new(reader.bytes(length.into())?);
+    if let Some(expected) = inner_type {
+        let found = data.u8()?;
+        if found != expected {
+            return Err(value("Message Type", found));
+        }
+    }
+    Ok(Zeroizing::new(data.rest().to_vec()))
 }
 
 /// The session that a record names, before anything of it is believed.

@@ -3,7 +3,7 @@
 use std::vec;
 
 use super::*;
-use crate::transport::doe;
+use crate::transport::{doe, mctp};
 
 fn keys(byte: u8) -> DirectionKeys {
     DirectionKeys { key: [byte; 32], iv: [byte; 12] }
@@ -38,7 +38,8 @@ fn a_record_is_laid_out_as_the_specification_says() {
 
 #[test]
 fn a_transport_may_transmit_the_sequence_number() {
-    let (mut sender, mut receiver) = ends(Framing { alignment: 1, sequence_size: 2 });
+    let (mut sender, mut receiver) =
+        ends(Framing { alignment: 1, sequence_size: 2, inner_type: None });
     for sequence in 0..3 {
         let record = sender.seal(b"hello").unwrap();
         assert_eq!(record[4..8], [sequence, 0, 2 + 5 + 16, 0]);
@@ -47,6 +48,38 @@ fn a_transport_may_transmit_the_sequence_number() {
     let mut record = sender.seal(b"hello").unwrap();
     record[4] += 1;
     assert_eq!(receiver.open(&record), Err(SessionError::Forged));
+}
+
+/// A record of one's own making around this plaintext.
+fn record_of(framing: Framing, body: &[u8]) -> Vec<u8> {
+    let mut record = vec![0x34, 0x12, 0x01, 0x00];
+    record.resize(4 + framing.sequence_size, 0);
+    record.extend_from_slice(&((body.len() + TAG_SIZE) as u16).to_le_bytes());
+    let mut body = body.to_vec();
+    let cipher = Aes256Gcm::new((&[1; 32]).into());
+    let buffer = body.as_mut_slice().into();
+    let tag = cipher.encrypt_inout_detached(&[1; 12].into(), &record, buffer).unwrap();
+    [record.as_slice(), &body, &tag].concat()
+}
+
+#[test]
+fn a_transport_may_put_a_type_before_the_message() {
+    let (mut sender, mut receiver) = ends(mctp::FRAMING);
+    let record = sender.seal(b"hello").unwrap();
+    assert_eq!(record, record_of(mctp::FRAMING, b"\x06\0\x05hello"));
+    assert_eq!(receiver.open(&record).unwrap().as_slice(), b"hello");
+    for body in [b"\x06\0\x06hello".as_slice(), b"\0\0"] {
+        let record = record_of(mctp::FRAMING, body);
+        assert_eq!(ends(mctp::FRAMING).1.open(&record), Err(SessionError::Forged));
+    }
+}
+
+#[test]
+fn random_data_behind_the_message_is_read_over() {
+    let record = record_of(doe::FRAMING, b"\x05\0hello, random");
+    assert_eq!(ends(doe::FRAMING).1.open(&record).unwrap().as_slice(), b"hello");
+    let record = record_of(doe::FRAMING, b"\x06\0hello");
+    assert_eq!(ends(doe::FRAMING).1.open(&record), Err(SessionError::Forged));
 }
 
 #[test]

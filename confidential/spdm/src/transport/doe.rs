@@ -20,7 +20,7 @@ const MAX_DWORDS: usize = 1 << 18;
 
 /// DOE fills up to dwords; a secured message carries no sequence number, since the mailbox takes
 /// one object after another.
-pub const FRAMING: Framing = Framing { alignment: 4, sequence_size: 0 };
+pub const FRAMING: Framing = Framing { alignment: 4, sequence_size: 0, inner_type: None };
 
 /// What a data object of the PCI-SIG's carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,11 @@
 
 use alloc::vec::Vec;
 
+pub mod carrier;
 pub mod doe;
+pub mod mctp;
 pub mod none;
+pub mod socket;
 
 /// A message as a transport carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,4 +36,6 @@ pub struct Framing {
     pub alignment: usize,
     /// How many bytes of a record's sequence number are transmitted, at most 8.
     pub sequence_size: usize,
+    /// A byte in front of the message inside of a record, which tells the message's type.
+    pub inner_type: Option<u8>,
 }

@@ -11,7 +11,7 @@ use crate::message::code;
 use crate::version::Version;
 
 /// Nothing is filled up, and whoever has the wire keeps the order: no sequence number.
-pub const FRAMING: Framing = Framing { alignment: 1, sequence_size: 0 };
+pub const FRAMING: Framing = Framing { alignment: 1, sequence_size: 0, inner_type: None };
 
 /// One end of a wire without a transport. It has to see all messages, either way.
 #[derive(Clone, Debug, Default)]
