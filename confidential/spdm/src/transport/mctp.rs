@@ -19,7 +19,7 @@ pub const SECURED_SPDM: u8 = 0x06;
 pub const FRAMING: Framing = Framing { alignment: 1, sequence_size: 2, inner_type: Some(SPDM) };
 
 /// The MCTP message that carries a message.
-pub fn encode(message: &Message) -> Vec<u8> {
+pub fn encode_message(message: &Message) -> Vec<u8> {
     let message_type = match message {
         Message::Clear(_) => SPDM,
         Message::Secured(_) => SECURED_SPDM,
@@ -28,7 +28,7 @@ pub fn encode(message: &Message) -> Vec<u8> {
 }
 
 /// The message in an MCTP message.
-pub fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
+pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
     let mut reader = Reader::new(bytes);
     match reader.u8()? {
         SPDM => Ok(Message::Clear(reader.rest().to_vec())),
@@ -47,16 +47,16 @@ mod tests {
             (Message::Clear(alloc::vec![0x10, 0x84, 0, 0]), [5, 0x10, 0x84, 0, 0]),
             (Message::Secured(alloc::vec![1, 2, 3, 4]), [6, 1, 2, 3, 4]),
         ] {
-            assert_eq!(encode(&message), bytes);
-            assert_eq!(decode(&bytes), Ok(message));
+            assert_eq!(encode_message(&message), bytes);
+            assert_eq!(decode_message(&bytes), Ok(message));
         }
     }
 
     #[test]
     fn another_type_or_none_is_refused() {
         for other in (0..=0xff).filter(|other| ![SPDM, SECURED_SPDM].contains(other)) {
-            assert_eq!(decode(&[other, 0x10]), Err(value("Message Type", other)));
+            assert_eq!(decode_message(&[other, 0x10]), Err(value("Message Type", other)));
         }
-        assert_eq!(decode(&[]), Err(DecodeError::Truncated { missing: 1 }));
+        assert_eq!(decode_message(&[]), Err(DecodeError::Truncated { missing: 1 }));
     }
 }

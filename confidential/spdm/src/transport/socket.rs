@@ -2,9 +2,12 @@
 //!
 //! A frame is a command, what carries SPDM, and the size of the payload, three big-endian words;
 //! then the payload, which is what that transport carries: a data object, an MCTP message. Bytes
-//! in, frames out: the connection is the embedder's.
+//! in, frames out: the connection, and how much of a payload to take, are the embedder's.
 
 use alloc::vec::Vec;
+
+use super::carrier::Transport;
+use crate::wire::{DecodeError, value};
 
 /// Port on which the emulators listen.
 pub const DEFAULT_PORT: u16 = 2323;
@@ -20,246 +23,123 @@ pub const SERVER_HELLO: &[u8] = b"Server Hello!\0";
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Command {
     /// A request or response is the payload.
-    Normal,
+    Normal = 0x0001,
     /// A greeting is the payload.
-    Test,
+    Test = 0xdead,
     /// The conversation goes on in another connection.
-    Continue,
+    Continue = 0xfffd,
     /// The conversation is over.
-    Shutdown,
+    Shutdown = 0xfffe,
     /// The answer to what is not understood.
-    Unknown,
-    /// A word that the emulators do not know.
-    Other(u32),
+    Unknown = 0xffff,
 }
 
-/// What carries SPDM inside of frames.
+/// What stands in front of a payload, understood or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransportType {
-    /// Nothing: see [`none`](super::none).
-    None,
-    /// See [`mctp`](super::mctp).
-    Mctp,
-    /// See [`doe`](super::doe).
-    PciDoe,
-    /// SPDM over TCP (DSP0287), which is not spoken here.
-    Tcp,
-    /// A word that the emulators do not know.
-    Other(u32),
-}
-
-/// A frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// What it is for.
-    pub command: Command,
-    /// What carries SPDM in its payload.
-    pub transport: TransportType,
-    /// At most `u32::MAX` bytes.
-    pub payload: Vec<u8>,
-}
-
-/// The peer announces a payload that is longer than what is taken. There is no telling where the
-/// next frame begins, unless all of it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Frame announces {size} bytes, above {most}; close the connection")]
-pub struct TooLong {
-    /// Bytes announced.
+pub struct Header {
+    /// A [`Command`]'s number.
+    pub command: u32,
+    /// A [`Transport`]'s number.
+    pub transport: u32,
+    /// Bytes of the payload.
     pub size: u32,
-    /// Most bytes that are taken.
-    pub most: usize,
 }
-
-/// The frames in a stream of bytes.
-#[derive(Debug)]
-pub struct Decoder {
-    most: usize,
-    buffer: Vec<u8>,
-}
-
-const COMMANDS: [(u32, Command); 5] = [
-    (0x0001, Command::Normal),
-    (0xdead, Command::Test),
-    (0xfffd, Command::Continue),
-    (0xfffe, Command::Shutdown),
-    (0xffff, Command::Unknown),
-];
-
-const TRANSPORTS: [(u32, TransportType); 4] = [
-    (0, TransportType::None),
-    (1, TransportType::Mctp),
-    (2, TransportType::PciDoe),
-    (3, TransportType::Tcp),
-];
 
 impl Command {
-    /// The command that this word is.
-    pub fn from_word(word: u32) -> Command {
-        COMMANDS
-            .into_iter()
-            .find(|(known, _)| *known == word)
-            .map_or(Command::Other(word), |(_, command)| command)
+    /// All that the emulators know.
+    pub const ALL: [Command; 5] =
+        [Command::Normal, Command::Test, Command::Continue, Command::Shutdown, Command::Unknown];
+
+    /// The command with this number.
+    pub fn from_number(number: u32) -> Option<Command> {
+        Command::ALL.into_iter().find(|command| command.number() == number)
     }
 
-    /// The word of this command.
-    pub fn word(self) -> u32 {
+    /// The command's number.
+    pub fn number(self) -> u32 {
+        self as u32
+    }
+}
+
+impl Transport {
+    /// The transport with this number in frames. The emulators' 3, TCP, is not spoken here.
+    pub fn from_number(number: u32) -> Option<Transport> {
+        [Transport::None, Transport::Mctp, Transport::Doe]
+            .into_iter()
+            .find(|transport| transport.number() == number)
+    }
+
+    /// The transport's number in frames.
+    pub fn number(self) -> u32 {
         match self {
-            Command::Other(word) => word,
-            known => {
-                COMMANDS.into_iter().find(|(_, of)| *of == known).map_or(0xffff, |(word, _)| word)
-            }
+            Transport::None => 0,
+            Transport::Mctp => 1,
+            Transport::Doe => 2,
         }
     }
 }
 
-impl TransportType {
-    /// The transport that this word is.
-    pub fn from_word(word: u32) -> TransportType {
-        TRANSPORTS
-            .into_iter()
-            .find(|(known, _)| *known == word)
-            .map_or(TransportType::Other(word), |(_, transport)| transport)
-    }
-
-    /// The word of this transport.
-    pub fn word(self) -> u32 {
-        match self {
-            TransportType::Other(word) => word,
-            known => {
-                TRANSPORTS.into_iter().find(|(_, of)| *of == known).map_or(0, |(word, _)| word)
-            }
+impl Header {
+    /// The header in these bytes; every value has a meaning or is somebody else's.
+    pub fn decode(bytes: &[u8; HEADER_SIZE]) -> Header {
+        let [c0, c1, c2, c3, t0, t1, t2, t3, s0, s1, s2, s3] = *bytes;
+        Header {
+            command: u32::from_be_bytes([c0, c1, c2, c3]),
+            transport: u32::from_be_bytes([t0, t1, t2, t3]),
+            size: u32::from_be_bytes([s0, s1, s2, s3]),
         }
     }
-}
 
-impl Frame {
-    /// Header and payload, to be written in one go: written in two, Nagle's algorithm and delayed
-    /// acknowledgements make each frame wait. A payload that no frame can announce is cut off.
-    pub fn encode(&self) -> Vec<u8> {
-        let size = u32::try_from(self.payload.len()).unwrap_or(u32::MAX);
-        let mut bytes = Vec::with_capacity(HEADER_SIZE + self.payload.len());
-        for word in [self.command.word(), self.transport.word(), size] {
-            bytes.extend_from_slice(&word.to_be_bytes());
-        }
-        bytes.extend(self.payload.iter().take(size as usize));
+    /// The bytes of the header.
+    pub fn encode(&self) -> [u8; HEADER_SIZE] {
+        let mut bytes = [0; HEADER_SIZE];
+        let words = [self.command, self.transport, self.size].map(u32::to_be_bytes);
+        bytes.iter_mut().zip(words.as_flattened()).for_each(|(to, from)| *to = *from);
         bytes
     }
 }
 
-impl Decoder {
-    /// For frames with at most so many bytes of payload.
-    pub fn new(most: usize) -> Decoder {
-        Decoder { most, buffer: Vec::new() }
-    }
-
-    /// Takes bytes as they come from the connection.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    /// The next frame that has come whole; an error for one that is announced too long, before it
-    /// has come.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, TooLong> {
-        let Some((header, rest)) = self.buffer.split_first_chunk::<HEADER_SIZE>() else {
-            return Ok(None);
-        };
-        let [c0, c1, c2, c3, t0, t1, t2, t3, s0, s1, s2, s3] = *header;
-        let size = u32::from_be_bytes([s0, s1, s2, s3]);
-        let too_long = TooLong { size, most: self.most };
-        let length = usize::try_from(size).map_err(|_| too_long)?;
-        if length > self.most {
-            return Err(too_long);
-        }
-        let Some(payload) = rest.get(..length) else { return Ok(None) };
-        let frame = Frame {
-            command: Command::from_word(u32::from_be_bytes([c0, c1, c2, c3])),
-            transport: TransportType::from_word(u32::from_be_bytes([t0, t1, t2, t3])),
-            payload: payload.to_vec(),
-        };
-        self.buffer.drain(..HEADER_SIZE + length);
-        Ok(Some(frame))
-    }
-
-    /// Whether a frame has begun that is not whole: a connection that ends here ends too early.
-    pub fn is_mid_frame(&self) -> bool {
-        !self.buffer.is_empty()
-    }
+/// A frame in one piece, to be written in one go: written in two, Nagle's algorithm and delayed
+/// acknowledgements make each frame wait.
+pub fn encode(
+    command: Command,
+    transport: Transport,
+    payload: &[u8],
+) -> Result<Vec<u8>, DecodeError> {
+    let size =
+        u32::try_from(payload.len()).map_err(|_| value("Payload size", payload.len() as u64))?;
+    let header = Header { command: command.number(), transport: transport.number(), size };
+    Ok([header.encode().as_slice(), payload].concat())
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
     fn a_frame_is_laid_out_as_the_emulators_do() {
-        let frame = Frame {
-            command: Command::Test,
-            transport: TransportType::PciDoe,
-            payload: CLIENT_HELLO.to_vec(),
-        };
-        let bytes = frame.encode();
-        assert_eq!(bytes[..HEADER_SIZE], [0, 0, 0xde, 0xad, 0, 0, 0, 2, 0, 0, 0, 14]);
-        assert_eq!(&bytes[HEADER_SIZE..], b"Client Hello!\0");
-        let mut decoder = Decoder::new(14);
-        decoder.push(&bytes);
-        assert_eq!(decoder.next_frame(), Ok(Some(frame)));
-        assert_eq!(decoder.next_frame(), Ok(None));
-        assert!(!decoder.is_mid_frame());
+        let frame = encode(Command::Test, Transport::Doe, CLIENT_HELLO).unwrap();
+        let header = [0, 0, 0xde, 0xad, 0, 0, 0, 2, 0, 0, 0, 14];
+        assert_eq!(frame, [&header, b"Client Hello!\0".as_slice()].concat());
+        let decoded = Header { command: 0xdead, transport: 2, size: 14 };
+        assert_eq!(Header::decode(&header), decoded);
+        assert_eq!(decoded.encode(), header);
     }
 
     #[test]
-    fn each_word_has_its_meaning_and_each_meaning_its_word() {
-        for word in (0..=4).chain([0xdead, 0xfffc, 0xfffd, 0xfffe, 0xffff, 0x1_0001, u32::MAX]) {
-            assert_eq!(Command::from_word(word).word(), word);
-            assert_eq!(TransportType::from_word(word).word(), word);
+    fn numbers_are_the_emulators() {
+        let known = [1, 0xdead, 0xfffd, 0xfffe, 0xffff];
+        assert_eq!(Command::ALL.map(Command::number), known);
+        for number in (0..=0x1_0001).chain([u32::MAX]) {
+            let command = Command::from_number(number).map(Command::number);
+            assert_eq!(command, known.contains(&number).then_some(number));
         }
-        assert_eq!(Command::from_word(1), Command::Normal);
-        assert_eq!(Command::from_word(0xfffe), Command::Shutdown);
-        assert_eq!(Command::from_word(2), Command::Other(2));
-        assert_eq!(TransportType::from_word(1), TransportType::Mctp);
-        assert_eq!(TransportType::from_word(4), TransportType::Other(4));
-    }
-
-    #[test]
-    fn a_frame_that_is_announced_too_long_is_refused_before_it_has_come() {
-        let mut decoder = Decoder::new(100);
-        decoder.push(&[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 101]);
-        assert_eq!(decoder.next_frame(), Err(TooLong { size: 101, most: 100 }));
-        assert_eq!(decoder.next_frame(), Err(TooLong { size: 101, most: 100 }));
-    }
-
-    proptest! {
-        #[test]
-        fn frames_survive_however_the_stream_is_cut(
-            frames in prop::collection::vec(
-                (any::<u32>(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..40)),
-                0..5,
-            ),
-            piece in 1usize..20,
-        ) {
-            let frames: Vec<_> = frames
-                .into_iter()
-                .map(|(command, transport, payload)| Frame {
-                    command: Command::from_word(command),
-                    transport: TransportType::from_word(transport),
-                    payload,
-                })
-                .collect();
-            let stream: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
-            let mut decoder = Decoder::new(40);
-            let mut found = Vec::new();
-            for piece in stream.chunks(piece) {
-                decoder.push(piece);
-                while let Some(frame) = decoder.next_frame().unwrap() {
-                    found.push(frame);
-                }
-            }
-            prop_assert_eq!(found, frames);
-            prop_assert!(!decoder.is_mid_frame());
-        }
+        assert_eq!(Transport::from_number(0), Some(Transport::None));
+        assert_eq!(Transport::from_number(1), Some(Transport::Mctp));
+        assert_eq!(Transport::from_number(2), Some(Transport::Doe));
+        assert_eq!(Transport::from_number(3), None);
     }
 }
