@@ -101,11 +101,9 @@ pub fn detect_kvm() {
     const PROMISE: &str = "RAVELIN_TESTS_HAVE_KVM";
     println!("cargo::rustc-check-cfg=cfg(kvm)");
     println!("cargo::rerun-if-env-changed={PROMISE}");
+    // Looked at again when it changes; where it is absent, in each build: it may have come.
+    println!("cargo::rerun-if-changed={KVM}");
     let opens = OpenOptions::new().read(true).write(true).open(KVM).is_ok();
-    if opens {
-        // When it goes, look again. What is not there would be "changed" each time.
-        println!("cargo::rerun-if-changed={KVM}");
-    }
     if opens || env::var_os(PROMISE).is_some() {
         println!("cargo::rustc-cfg=kvm");
     } else {
