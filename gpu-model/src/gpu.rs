@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use ravelin_gpu_abi::registers::{MAGIC_VALUE, Mode, VERSION_VALUE};
 use ravelin_gpu_abi::{Engine, WINDOW_BAR_SIZE};
 use ravelin_maker::FirmwareSet;
+use ravelin_spdm::transport::carrier::Transport;
 use thiserror::Error;
 
 use crate::admin::AdminPort;
@@ -21,6 +22,7 @@ use crate::life::Life;
 use crate::machine::Machine;
 use crate::registers::{self, Half, Register, RingRegister};
 use crate::sec2;
+use crate::spdm_port::SpdmPort;
 use crate::worker;
 
 /// What kind of GPU to power on.
@@ -146,6 +148,11 @@ impl Gpu {
     /// none to give, as while the GPU boots.
     pub fn doe_exchange(&self, object: &[u8]) -> Vec<u8> {
         self.machine.doe_exchange(object)
+    }
+
+    /// A new port on which SEC2 speaks SPDM besides the mailbox.
+    pub fn spdm_port(&self, transport: Transport) -> SpdmPort {
+        SpdmPort::open(Arc::clone(&self.machine), transport)
     }
 
     /// The operator's port.

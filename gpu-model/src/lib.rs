@@ -12,7 +12,7 @@
 //! | `registers` | BAR0, decoded |
 //! | `machine`, `life`, `lease`, `bell` | what survives a reset, what does not, who may work, what wakes them |
 //! | `hrot` | identity, measured boot, the attestation key |
-//! | `sec2` | the SPDM responder behind the DOE mailbox |
+//! | `sec2`, `spdm_port` | the SPDM responder behind the DOE mailbox, and on other wires |
 //! | `ring`, `worker`, `channel`, `dma`, `scratch` | the path of one record, and of its answer |
 //! | `copy`, `compute` | what the engines do with opened records |
 //! | `admin`, `telemetry`, `events` | what the operator may see and do: no address, no content |
@@ -40,6 +40,7 @@ mod registers;
 mod ring;
 mod scratch;
 mod sec2;
+mod spdm_port;
 mod telemetry;
 #[cfg(test)]
 mod testing;
@@ -52,4 +53,6 @@ pub use gpu::{Error, Gpu, GpuConfig};
 pub use hbm::Error as MemoryError;
 pub use host::{DmaFault, HostMemory, Interrupts};
 pub use ravelin_maker::{FirmwareImage, FirmwareSet};
+pub use ravelin_spdm::transport::carrier::Transport as SpdmTransport;
+pub use spdm_port::{Carried, MAX_PAYLOAD as MAX_SPDM_PAYLOAD, Served, SpdmPort, SpdmSocket};
 pub use telemetry::{EngineTelemetry, Telemetry};

@@ -11,13 +11,15 @@
 //! the engine's own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use parking_lot::{Mutex, RwLock};
 use ravelin_channel::ExportMasterSecret;
 use ravelin_gpu_abi::registers::{Mode, Status};
 use ravelin_gpu_abi::{EVENT_VECTOR, Engine};
+use ravelin_spdm::Message;
 use ravelin_spdm::responder::Event;
+use ravelin_spdm::transport::Framing;
 
 use crate::admin::{Info, ResetKind, names};
 use crate::bell::Bell;
@@ -45,6 +47,7 @@ pub(crate) struct Machine {
     pub(crate) bells: [Bell; Engine::ALL.len()],
     interrupts: Arc<dyn Interrupts>,
     next_mode: AtomicU32,
+    ports: AtomicU64,
     resetting: Mutex<()>,
 }
 
@@ -68,6 +71,7 @@ impl Machine {
             bells: Default::default(),
             interrupts,
             next_mode: AtomicU32::new(config.mode as u32),
+            ports: AtomicU64::new(0),
             resetting: Mutex::new(()),
             config,
         })
@@ -134,6 +138,30 @@ impl Machine {
             None => {}
         }
         response
+    }
+
+    /// The number of a new SPDM port.
+    pub(crate) fn next_port(&self) -> u64 {
+        self.ports.fetch_add(1, SeqCst)
+    }
+
+    /// SEC2's answer to a message on a port; `None` while the GPU boots.
+    pub(crate) fn port_exchange(
+        &self,
+        port: u64,
+        framing: Framing,
+        message: &Message,
+    ) -> Option<Message> {
+        let life = self.life.read();
+        let answer = life.as_ref()?.sec2.lock().respond(port, framing, message);
+        Some(answer)
+    }
+
+    /// Forgets a port's conversation.
+    pub(crate) fn close_port(&self, port: u64) {
+        if let Some(life) = &*self.life.read() {
+            life.sec2.lock().close_port(port);
+        }
     }
 
     /// Closes the channels of a session that the requester has ended. The caller holds SEC2.
