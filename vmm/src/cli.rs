@@ -10,6 +10,7 @@ pub mod operator;
 
 mod bench;
 mod error;
+mod gpu_server;
 mod guest;
 mod images;
 mod launch;
@@ -22,6 +23,7 @@ pub use error::Error;
 use clap::{Args, Parser, Subcommand};
 use exit::ExitCode;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -53,6 +55,9 @@ enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Serve a GPU on its own to whoever speaks SPDM over TCP
+    #[command(after_help = exit::TABLE)]
+    GpuServer(GpuServerArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,6 +123,24 @@ struct BenchArgs {
     guest_image: Option<PathBuf>,
 }
 
+/// Options of `ravelin gpu-server`.
+#[derive(Debug, Args)]
+struct GpuServerArgs {
+    /// Where to listen, in the socket framing of the DMTF's emulators; port 0 takes a free one, and
+    /// the first line on standard output says which
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    spdm_listen: SocketAddr,
+    /// What carries SPDM
+    #[arg(long, value_enum, default_value_t)]
+    transport: gpu_server::TransportChoice,
+    /// Write what goes over the wire to a capture for spdm_dump and Wireshark
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// The GPU: apm[,memory=SIZE][,mode=on|off|devtools]
+    #[arg(long, value_name = "apm[,KEY=VALUE...]")]
+    gpu: Option<String>,
+}
+
 /// Runs the command that `words` say, the program's name first. `started` is when the process began.
 pub fn main(words: impl IntoIterator<Item = OsString>, started: Instant) -> ExitCode {
     output::start_log();
@@ -131,6 +154,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>, started: Instant) -> Exit
         Some(Command::Bench { what: Bench::Transfer(arguments) }) => {
             bench::transfer(&arguments, started)
         }
+        Some(Command::GpuServer(arguments)) => gpu_server::run(&arguments),
     }
 }
 

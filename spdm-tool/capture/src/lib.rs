@@ -4,7 +4,9 @@
 //! is of no interest here: requester and responder write captures alike, and neither needs to know
 //! of the other's crates for it.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapReader, PcapWriter};
@@ -58,6 +60,9 @@ impl LinkType {
 /// Why a capture is not written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// There is no file to write to.
+    #[error("the capture cannot be made: choose a file in a folder that may be written to")]
+    Create(#[source] io::Error),
     /// The file cannot be written, cannot be read, or is no capture.
     #[error("the capture cannot be written or read: is it a pcap file, on a disk with room?")]
     Pcap(#[source] PcapError),
@@ -73,6 +78,16 @@ pub enum Error {
 pub struct Writer<W: Write> {
     link: LinkType,
     pcap: PcapWriter<W>,
+}
+
+impl Writer<File> {
+    /// Begins a capture in this file, in place of whatever was in it.
+    ///
+    /// # Errors
+    /// [`Error::Create`], [`Error::Pcap`].
+    pub fn create(path: &Path, link: LinkType) -> Result<Writer<File>, Error> {
+        Writer::new(File::create(path).map_err(Error::Create)?, link)
+    }
 }
 
 impl<W: Write> Writer<W> {

@@ -5,6 +5,7 @@ use super::images;
 use crate::control::client;
 use crate::{boot, config, kvm, layout, machine, runtime, vm};
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Why a command could not be done.
@@ -37,6 +38,15 @@ pub enum Error {
     /// A socket, a thread or a signal handler cannot be made.
     #[error("cannot make {0}")]
     System(&'static str, #[source] io::Error),
+    /// The server cannot listen there.
+    #[error("cannot listen on {0}: choose another port, or 0 for a free one")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The capture cannot be written.
+    #[error("--pcap {}", .0.display())]
+    Capture(PathBuf, #[source] ravelin_spdm_capture::Error),
+    /// The GPU does not come up.
+    #[error("the GPU does not come up")]
+    Gpu(#[from] ravelin_gpu_model::Error),
     /// There is no VM of that name.
     #[error("no VM is called {0}: see `ravelinctl list`")]
     NoSuchVm(config::Name),
@@ -62,6 +72,9 @@ impl Error {
             Error::Runtime(_) => ExitCode::RuntimeDirectory,
             Error::Machine(machine::Error::Vm(error)) => of_vm(error),
             Error::Machine(_) => ExitCode::Internal,
+            Error::Listen(..) => ExitCode::Listen,
+            Error::Capture(..) => ExitCode::Capture,
+            Error::Gpu(_) => ExitCode::Internal,
             Error::NoSuchVm(_) => ExitCode::NoSuchVm,
             Error::VmDead(_) => ExitCode::VmDead,
             Error::Control(client::Error::Refused { code, .. }) if code == "no-such-gpu" => {

@@ -54,6 +54,10 @@ pub enum ExitCode {
     NoSuchGpu = 32,
     /// The VM refused the request, or its answer is not understood.
     ControlFailed = 33,
+    /// The server cannot listen on the address.
+    Listen = 40,
+    /// The capture cannot be written.
+    Capture = 41,
     /// Ended by SIGINT.
     Interrupted = 130,
     /// Ended by SIGTERM or SIGHUP.
@@ -88,6 +92,8 @@ Exit codes:
   31  vm-dead              the VM of that name is dead
   32  no-such-gpu          the VM has no GPU of that number
   33  control-failed       the VM refused the request
+  40  listen               the server cannot listen on the address
+  41  capture              the capture cannot be written
  130  interrupted          ended by SIGINT
  143  terminated           ended by SIGTERM or SIGHUP";
 
@@ -120,6 +126,8 @@ impl ExitCode {
             ExitCode::VmDead => "vm-dead",
             ExitCode::NoSuchGpu => "no-such-gpu",
             ExitCode::ControlFailed => "control-failed",
+            ExitCode::Listen => "listen",
+            ExitCode::Capture => "capture",
             ExitCode::Interrupted => "interrupted",
             ExitCode::Terminated => "terminated",
         }
