@@ -48,6 +48,8 @@ fn the_table_of_exit_codes_has_each_code_with_its_name() {
         VmDead,
         NoSuchGpu,
         ControlFailed,
+        Listen,
+        Capture,
         Interrupted,
         Terminated,
     ];
