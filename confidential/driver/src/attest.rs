@@ -150,10 +150,17 @@ impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
             Mode::Off => self.accept_plain(trust),
             Mode::On | Mode::Devtools => self.judge(rng, trust),
         };
-        attested.map_err(|error| match self.reset_since_discovery() {
-            Some(lost) if !error.is_refusal() => lost.into(),
-            _ => error.into(),
-        })
+        match (attested, self.reset_since_discovery()) {
+            (Err(error), None) => Err(error.into()),
+            (Err(error), Some(_)) if error.is_refusal() => Err(error.into()),
+            // Also where the conversation began behind the reset and ended well: what was
+            // discovered is from before it.
+            (_, Some(lost)) => {
+                self.state = State::Lost;
+                Err(lost.into())
+            }
+            (Ok(attested), None) => Ok(attested),
+        }
     }
 
     /// The reset that came since [`discover`] looked. The registers come through the host: one that
