@@ -46,7 +46,7 @@ struct Arguments {
     /// `ravelin gpu-server`
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
-    /// Write what goes over the wire to a capture for spdm_dump and Wireshark
+    /// Write what goes over the wire to a capture for DMTF's spdm_dump
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
     /// Print each message, field by field (with --json on standard error)

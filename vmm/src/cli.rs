@@ -133,7 +133,7 @@ struct GpuServerArgs {
     /// What carries SPDM
     #[arg(long, value_enum, default_value_t)]
     transport: gpu_server::TransportChoice,
-    /// Write what goes over the wire to a capture for spdm_dump and Wireshark
+    /// Write what goes over the wire to a capture for DMTF's spdm_dump
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
     /// The GPU: apm[,memory=SIZE][,mode=on|off|devtools]

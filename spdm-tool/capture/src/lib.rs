@@ -1,4 +1,4 @@
-//! Captures of SPDM conversations, in the pcap format that DMTF's spdm_dump and Wireshark read.
+//! Captures of SPDM conversations, in the pcap format that DMTF's spdm_dump reads.
 //!
 //! A packet is what a transport carries, in the order in which it went over the wire. What is in it
 //! is of no interest here: requester and responder write captures alike, and neither needs to know
