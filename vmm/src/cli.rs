@@ -17,6 +17,7 @@ mod launch;
 mod output;
 mod run;
 mod signals;
+mod tool;
 
 pub use error::Error;
 
@@ -58,6 +59,15 @@ enum Command {
     /// Serve a GPU on its own to whoever speaks SPDM over TCP
     #[command(after_help = exit::TABLE)]
     GpuServer(GpuServerArgs),
+    /// Judge evidence of GPUs and guests, offline: runs `ravelin-verify`
+    #[command(disable_help_flag = true)]
+    Verify(ToolArgs),
+    /// Play the GPU's maker: runs `ravelin-maker`
+    #[command(disable_help_flag = true)]
+    Maker(ToolArgs),
+    /// Speak SPDM to any responder: runs `ravelin-spdm`
+    #[command(disable_help_flag = true)]
+    Spdm(ToolArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,6 +152,14 @@ struct GpuServerArgs {
     gpu: Option<String>,
 }
 
+/// What is for another program to understand.
+#[derive(Debug, Args)]
+struct ToolArgs {
+    /// Its arguments; `--help` shows them
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
 /// Runs the command that `words` say, the program's name first. `started` is when the process began.
 pub fn main(words: impl IntoIterator<Item = OsString>, started: Instant) -> ExitCode {
     output::start_log();
@@ -156,6 +174,9 @@ pub fn main(words: impl IntoIterator<Item = OsString>, started: Instant) -> Exit
             bench::transfer(&arguments, started)
         }
         Some(Command::GpuServer(arguments)) => gpu_server::run(&arguments),
+        Some(Command::Verify(ToolArgs { arguments })) => tool::run(tool::VERIFY, &arguments),
+        Some(Command::Maker(ToolArgs { arguments })) => tool::run(tool::MAKER, &arguments),
+        Some(Command::Spdm(ToolArgs { arguments })) => tool::run(tool::SPDM, &arguments),
     }
 }
 

@@ -44,6 +44,20 @@ pub enum Error {
     /// The capture cannot be written.
     #[error("--pcap {}", .0.display())]
     Capture(PathBuf, #[source] ravelin_spdm_capture::Error),
+    /// The program that a subcommand runs is not there.
+    #[error(
+        "{program} is neither beside ravelin nor in PATH: build it with `cargo build --release -p \
+         {package}`"
+    )]
+    ToolAbsent {
+        /// The program.
+        program: &'static str,
+        /// The package that it is built from.
+        package: &'static str,
+    },
+    /// The program that a subcommand runs is there and does not start.
+    #[error("cannot start {}", .0.display())]
+    ToolBroken(PathBuf, #[source] io::Error),
     /// The GPU does not come up.
     #[error("the GPU does not come up")]
     Gpu(#[from] ravelin_gpu_model::Error),
@@ -74,6 +88,8 @@ impl Error {
             Error::Machine(_) => ExitCode::Internal,
             Error::Listen(..) => ExitCode::Listen,
             Error::Capture(..) => ExitCode::Capture,
+            Error::ToolAbsent { .. } => ExitCode::ToolAbsent,
+            Error::ToolBroken(..) => ExitCode::ToolBroken,
             Error::Gpu(_) => ExitCode::Internal,
             Error::NoSuchVm(_) => ExitCode::NoSuchVm,
             Error::VmDead(_) => ExitCode::VmDead,

@@ -58,6 +58,10 @@ pub enum ExitCode {
     Listen = 40,
     /// The capture cannot be written.
     Capture = 41,
+    /// The program that the subcommand runs is not installed.
+    ToolAbsent = 50,
+    /// The program that the subcommand runs cannot be started.
+    ToolBroken = 51,
     /// Ended by SIGINT.
     Interrupted = 130,
     /// Ended by SIGTERM or SIGHUP.
@@ -94,6 +98,8 @@ Exit codes:
   33  control-failed       the VM refused the request
   40  listen               the server cannot listen on the address
   41  capture              the capture cannot be written
+  50  tool-absent          the program that the subcommand runs is not installed
+  51  tool-broken          the program that the subcommand runs cannot be started
  130  interrupted          ended by SIGINT
  143  terminated           ended by SIGTERM or SIGHUP";
 
@@ -128,6 +134,8 @@ impl ExitCode {
             ExitCode::ControlFailed => "control-failed",
             ExitCode::Listen => "listen",
             ExitCode::Capture => "capture",
+            ExitCode::ToolAbsent => "tool-absent",
+            ExitCode::ToolBroken => "tool-broken",
             ExitCode::Interrupted => "interrupted",
             ExitCode::Terminated => "terminated",
         }

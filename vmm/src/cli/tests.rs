@@ -20,6 +20,19 @@ fn no_subcommand_means_run() {
 }
 
 #[test]
+fn another_programs_arguments_are_not_touched() {
+    for word in ["verify", "maker", "spdm"] {
+        let words = ["--help", "--json", "x", "--", "-V"];
+        let cli = Cli::try_parse_from([&["ravelin", word], &words[..]].concat()).unwrap();
+        let tool = match cli.command {
+            Some(Command::Verify(tool) | Command::Maker(tool) | Command::Spdm(tool)) => tool,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(tool.arguments, words);
+    }
+}
+
+#[test]
 fn the_table_of_exit_codes_has_each_code_with_its_name() {
     use ExitCode::*;
     let codes = [
@@ -50,6 +63,8 @@ fn the_table_of_exit_codes_has_each_code_with_its_name() {
         ControlFailed,
         Listen,
         Capture,
+        ToolAbsent,
+        ToolBroken,
         Interrupted,
         Terminated,
     ];
