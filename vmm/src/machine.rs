@@ -4,7 +4,7 @@
 //! GPU gets a DMA gate of its own over the shared side of guest memory, so that refusals are counted
 //! by device.
 
-use crate::config::{GpuSpec, ModeSpec};
+use crate::config::GpuSpec;
 use crate::interrupts::MsiSender;
 use crate::layout::Layout;
 use crate::vcpu::{Buses, Exit};
@@ -15,7 +15,6 @@ use ravelin_devices::dma_gate::DmaGate;
 use ravelin_devices::pci::bus::{Aperture, ECAM_SIZE, Ecam, PciBus};
 use ravelin_devices::pci::msix::{MsiMessage, MsiSink};
 use ravelin_devices::{pci, serial};
-use ravelin_gpu_abi::registers::Mode;
 use ravelin_gpu_model::{FirmwareSet, GpuConfig};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -109,11 +108,7 @@ fn power_on(vm: &Vm, index: usize, spec: &GpuSpec) -> Result<Arc<ApmDevice>, Err
     let gate = DmaGate::new(format!("gpu{index}"), memory.pages().clone(), memory.shared().clone());
     let config = GpuConfig {
         memory: spec.memory.0,
-        mode: match spec.mode {
-            ModeSpec::On => Mode::On,
-            ModeSpec::Off => Mode::Off,
-            ModeSpec::Devtools => Mode::Devtools,
-        },
+        mode: spec.mode.into(),
         // One a place: the same machine has the same devices at every start.
         serial: index as u64 + 1,
         firmware: FirmwareSet::current(),

@@ -115,10 +115,11 @@ fn the_operator_finds_watches_and_resets_a_gpu() {
 #[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn a_signal_ends_the_vm_and_leaves_nothing() {
     let place = Place::new();
-    for (name, code) in [("-TERM", 143), ("-HUP", 143)] {
+    for (name, code) in [("-TERM", 143), ("-HUP", 143), ("-INT", 130)] {
         let child = place.start("a");
         signal(&child, name);
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(code));
+        assert_eq!(place.json(&["list"])["vms"], Value::Array(Vec::new()));
         assert!(place.is_clean());
     }
 }
@@ -158,4 +159,66 @@ fn the_sockets_are_their_owners_and_typing_does_not_hurt() {
     let mut rest = Vec::new();
     let _ = console.read_to_end(&mut rest);
     assert!(place.is_clean());
+}
+
+#[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
+fn a_chosen_mode_comes_with_the_next_reset_and_the_guest_then_refuses_the_gpu() {
+    let place = Place::new();
+    let child = place.start("a");
+    let chosen = place.json(&["mode", "a", "--gpu", "0", "devtools"]);
+    assert_eq!(chosen["schema"], "ravelin.mode/1");
+    assert_eq!((&chosen["mode"], &chosen["next_mode"]), (&"on".into(), &"devtools".into()));
+    assert_eq!(place.json(&["info", "a"])["gpus"][0]["mode"], "on", "not before the reset");
+    assert_eq!(place.operator(&["mode", "a", "--gpu", "7", "off"]).status.code(), Some(32));
+    assert_eq!(place.operator(&["mode", "a", "--gpu", "0", "half"]).status.code(), Some(2));
+    let done = place.operator(&["reset", "a", "--gpu", "0", "--kind", "flr"]);
+    assert!(done.status.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(20));
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(object["result"], "debug-enabled");
+    assert!(place.is_clean());
+}
+
+#[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
+fn events_are_shown_once_and_followed_until_the_vm_ends() {
+    let place = Place::new();
+    let child = place.start("a");
+    let follower = Command::new(env!("CARGO_BIN_EXE_ravelinctl"))
+        .args(["events", "a", "--follow", "--json"])
+        .env("RAVELIN_RUNTIME_DIR", &place.runtime)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert!(place.operator(&["reset", "a", "--gpu", "0", "--kind", "bus"]).status.success());
+    let begin = Instant::now();
+    // The reset may come before the guest's first session, but not behind its last.
+    let attested_since = |events: &Value| {
+        let events = events["events"].as_array().unwrap().iter();
+        let mut since = events.skip_while(|event| event["event"] != "reset");
+        since.any(|event| event["event"] == "session_established")
+    };
+    let mut events = place.json(&["events", "a", "--gpu", "0"]);
+    while !attested_since(&events) {
+        assert!(begin.elapsed() < PATIENCE, "{events}");
+        thread::sleep(Duration::from_millis(10));
+        events = place.json(&["events", "a", "--gpu", "0"]);
+    }
+    assert_eq!((&events["schema"], &events["name"]), (&"ravelin.events/1".into(), &"a".into()));
+    assert_eq!(events["events"][0]["event"], "power_on");
+    // The follower looks a few times a second.
+    thread::sleep(Duration::from_secs(2));
+    signal(&child, "-TERM");
+    child.wait_with_output().unwrap();
+    let output = follower.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let followed: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let numbers: Vec<_> = followed.iter().map(|event| event["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert!(followed.iter().any(|event| event["event"] == "reset" && event["kind"] == "bus"));
+    assert!(followed.iter().all(|event| event["gpu"] == 0));
 }

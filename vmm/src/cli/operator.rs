@@ -1,13 +1,18 @@
-//! The command line of `ravelinctl`, the operator's tool: watch and reset GPUs, read nothing.
+//! The command line of `ravelinctl`, the operator's tool: watch GPUs, reset them and choose their
+//! mode, read nothing of what they compute.
 //!
 //! Everything goes over a VM's control socket; a VM is found by its runtime directory. JSON comes as
 //! one object with a `schema`, whatever the command.
 
+mod events;
+
 use super::Error;
 use super::exit::{ExitCode, TABLE};
 use super::output;
-use crate::config::{Name, Size};
-use crate::control::api::{GpuInfo, GpuTelemetry, Gpus, ResetDone, ResetRequest, VmInfo};
+use crate::config::{ModeSpec, Name, Size};
+use crate::control::api::{
+    GpuInfo, GpuTelemetry, Gpus, ModeChosen, ModeRequest, ResetDone, ResetRequest, VmInfo,
+};
 use crate::control::client::Client;
 use crate::runtime::{Liveness, RuntimeRoot};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -16,6 +21,8 @@ use serde::Serialize;
 use std::ffi::OsString;
 
 /// Watches and resets the GPUs of running VMs, without a way to what they compute.
+///
+/// A VM is found by the name that `ravelin run --name NAME` gave it, or that `ravelinctl list` shows.
 #[derive(Debug, Parser)]
 #[command(name = "ravelinctl", version, after_help = TABLE)]
 struct Cli {
@@ -57,6 +64,32 @@ enum Command {
         /// Function-level, secondary bus, or power off and on
         #[arg(long, value_enum)]
         kind: Kind,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Choose the protection mode that a GPU's next reset brings; guests refuse any but `on`
+    Mode {
+        /// Name of the VM
+        name: String,
+        /// Which GPU, from 0
+        #[arg(long, value_name = "N")]
+        gpu: usize,
+        /// Confidential, without protection, or confidential with debug open
+        #[arg(value_enum)]
+        mode: ModeSpec,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what happened to a VM's GPUs: resets, sessions, accesses refused
+    Events {
+        /// Name of the VM
+        name: String,
+        /// Only this GPU
+        #[arg(long, value_name = "N")]
+        gpu: Option<usize>,
+        /// Go on until the VM ends; with --json, an object a line
+        #[arg(long)]
+        follow: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -124,6 +157,10 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Info { name, output } => info(&root, &name, output),
         Command::Telemetry { name, gpu, output } => telemetry(&root, &name, gpu, output),
         Command::Reset { name, gpu, kind, output } => reset(&root, &name, gpu, kind, output),
+        Command::Mode { name, gpu, mode, output } => choose_mode(&root, &name, gpu, mode, output),
+        Command::Events { name, gpu, follow, output } => {
+            events::show(&root, &name, gpu, follow, output)
+        }
     };
     match done {
         Ok(()) => ExitCode::Ok,
@@ -296,6 +333,34 @@ fn reset(
     output::line(format_args!(
         "GPU {gpu} of {name} was reset in {time:.1} ms, its reset number {}. The guest attests it again.",
         done.resets
+    ));
+    Ok(())
+}
+
+fn choose_mode(
+    root: &RuntimeRoot,
+    name: &str,
+    gpu: usize,
+    mode: ModeSpec,
+    output: Output,
+) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Content<'a> {
+        name: &'a str,
+        gpu: usize,
+        #[serde(flatten)]
+        chosen: ModeChosen,
+    }
+    let path = format!("/v1/gpus/{gpu}/mode");
+    let chosen: ModeChosen = find(root, name)?.post(&path, &ModeRequest { mode })?;
+    if output.json {
+        let content = Content { name, gpu, chosen };
+        output::json(&Document { schema: "ravelin.mode/1", content });
+        return Ok(());
+    }
+    let ModeChosen { mode, next_mode } = &chosen;
+    output::line(format_args!(
+        "GPU {gpu} of {name} is in mode {mode}; its next reset brings mode {next_mode}."
     ));
     Ok(())
 }

@@ -77,6 +77,16 @@ pub(crate) fn json(object: &impl Serialize) {
     }
 }
 
+/// Prints a JSON object as one line of several on standard output; whether anybody reads on.
+pub(crate) fn json_line(object: &impl Serialize) -> bool {
+    serde_json::to_string(object).is_ok_and(line_of_many)
+}
+
+/// Prints a line of several on standard output; whether anybody reads on.
+pub(crate) fn line_of_many(text: impl fmt::Display) -> bool {
+    writeln!(io::stdout(), "{text}").is_ok()
+}
+
 /// Prints a line on standard output.
 pub(crate) fn line(text: impl fmt::Display) {
     let _ = writeln!(io::stdout(), "{text}");

@@ -1,6 +1,7 @@
 //! A GPU as its user describes it: `apm[,memory=SIZE][,mode=on|off|devtools]`.
 
 use super::{Error, Size};
+use ravelin_gpu_abi::registers::Mode;
 use ravelin_gpu_model::GpuConfig;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -36,7 +37,7 @@ pub enum ModelSpec {
 }
 
 /// A protection mode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModeSpec {
     /// Confidential.
@@ -46,6 +47,16 @@ pub enum ModeSpec {
     Off,
     /// Confidential protocols with debug open.
     Devtools,
+}
+
+impl From<ModeSpec> for Mode {
+    fn from(mode: ModeSpec) -> Self {
+        match mode {
+            ModeSpec::On => Mode::On,
+            ModeSpec::Off => Mode::Off,
+            ModeSpec::Devtools => Mode::Devtools,
+        }
+    }
 }
 
 impl Default for GpuSpec {

@@ -4,6 +4,9 @@
 use ravelin_devices::apm::ApmDevice;
 use ravelin_gpu_model::ResetKind;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::config::ModeSpec;
 
 /// The VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +128,46 @@ pub struct ResetDone {
     pub resets: u32,
     /// Microseconds that it took.
     pub duration_us: u64,
+}
+
+/// Asks for a protection mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModeRequest {
+    /// "off", "on" or "devtools".
+    pub mode: ModeSpec,
+}
+
+/// A mode was chosen; it is not in force yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModeChosen {
+    /// Mode in force.
+    pub mode: String,
+    /// Mode that the next reset brings.
+    pub next_mode: String,
+}
+
+/// Something that happened to a GPU, as its client reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuEvent {
+    /// From 1, without gaps: where there is one, events were forgotten.
+    pub number: u64,
+    /// Microseconds from the GPU's power-on.
+    pub at_us: u64,
+    /// How many times in a row it happened.
+    pub repeats: u64,
+    /// What happened.
+    pub event: String,
+    /// The event's own fields.
+    #[serde(flatten)]
+    pub details: Map<String, Value>,
+}
+
+/// A GPU's events, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuEvents {
+    /// Those kept.
+    pub events: Vec<GpuEvent>,
 }
 
 /// A request was refused.

@@ -3,7 +3,9 @@
 //! Every answer is JSON, every refusal a [`Refusal`] with a stable code. Requests touch the admin
 //! port and nothing else of the VM; a request that makes no sense changes nothing.
 
-use super::api::{GpuInfo, GpuTelemetry, Gpus, Refusal, ResetDone, ResetRequest, VmInfo};
+use super::api::{
+    GpuInfo, GpuTelemetry, Gpus, ModeChosen, ModeRequest, Refusal, ResetDone, ResetRequest, VmInfo,
+};
 use crate::runtime::EventLog;
 use axum::Router;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -30,7 +32,7 @@ pub struct Subject {
     pub since: Instant,
     /// Its GPUs.
     pub gpus: Vec<Arc<ApmDevice>>,
-    /// Where resets are written down.
+    /// Where what the operator does is written down.
     pub log: Option<Arc<EventLog>>,
 }
 
@@ -44,6 +46,7 @@ pub fn router(subject: Arc<Subject>) -> Router {
         .route("/v1/gpus/{gpu}/telemetry", get(telemetry))
         .route("/v1/gpus/{gpu}/events", get(events))
         .route("/v1/gpus/{gpu}/reset", post(reset))
+        .route("/v1/gpus/{gpu}/mode", post(mode))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -129,6 +132,23 @@ async fn reset(
         }));
     }
     Ok(Json(done))
+}
+
+async fn mode(
+    State(subject): State<Arc<Subject>>,
+    Path(gpu): Path<String>,
+    request: Result<Json<ModeRequest>, JsonRejection>,
+) -> Answer<ModeChosen> {
+    let (index, gpu) = subject.gpu(&gpu)?;
+    let Json(ModeRequest { mode }) =
+        request.map_err(|error| Refused::malformed(error.status(), error.body_text()))?;
+    let admin = gpu.gpu().admin();
+    admin.set_mode(mode.into());
+    let info = admin.info();
+    if let Some(log) = &subject.log {
+        log.append(&serde_json::json!({ "event": "operator_mode", "gpu": index, "mode": mode }));
+    }
+    Ok(Json(ModeChosen { mode: info.mode.into(), next_mode: info.next_mode.into() }))
 }
 
 async fn no_such_path() -> Refused {

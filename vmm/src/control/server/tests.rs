@@ -1,6 +1,8 @@
 //! Row 22: an admin client that sends anything gets a clean answer, and the VM does not notice.
 
-use super::super::api::{GpuInfo, GpuTelemetry, Gpus, Refusal, ResetDone, VmInfo};
+use super::super::api::{
+    GpuEvents, GpuInfo, GpuTelemetry, Gpus, ModeChosen, Refusal, ResetDone, VmInfo,
+};
 use super::super::client::{Client, Error};
 use super::super::router::{MAX_BODY, OPENAPI};
 use super::*;
@@ -105,8 +107,11 @@ fn the_operator_sees_the_vm_and_its_gpus() {
     assert_eq!((gpu.mode.as_str(), gpu.status.as_str(), gpu.resets), ("on", "ready", 0));
     let telemetry: GpuTelemetry = rig.client.get("/v1/gpus/0/telemetry").unwrap();
     assert_eq!((telemetry.engines.len(), telemetry.dma_refused), (3, 0));
-    let events: Value = rig.client.get("/v1/gpus/0/events?after=0").unwrap();
-    assert_eq!(events["events"][0]["event"], "power_on");
+    let events: GpuEvents = rig.client.get("/v1/gpus/0/events?after=0").unwrap();
+    assert_eq!(events.events[0].event, "power_on");
+    let GpuEvents { events } = rig.client.get("/v1/gpus/0/events?after=1").unwrap();
+    assert_eq!((events[0].number, events[0].event.as_str()), (2, "ready"));
+    assert_eq!(events[0].details["mode"], "on");
 }
 
 #[test]
@@ -117,6 +122,23 @@ fn each_reset_kind_is_done_and_counted() {
             rig.client.post("/v1/gpus/0/reset", &json!({ "kind": kind })).unwrap();
         assert_eq!((done.resets, rig.resets()), (resets, resets));
     }
+}
+
+#[test]
+fn a_mode_is_chosen_now_and_in_force_after_the_next_reset() {
+    let rig = rig();
+    for (mode, before) in [("devtools", "on"), ("off", "devtools"), ("on", "off")] {
+        let chosen: ModeChosen =
+            rig.client.post("/v1/gpus/0/mode", &json!({ "mode": mode })).unwrap();
+        assert_eq!((chosen.mode.as_str(), chosen.next_mode.as_str()), (before, mode));
+        assert_eq!(rig.gpu.gpu().admin().info().mode, before, "not before the reset");
+        let _: ResetDone = rig.client.post("/v1/gpus/0/reset", &json!({ "kind": "flr" })).unwrap();
+        assert_eq!(rig.gpu.gpu().admin().info().mode, mode);
+    }
+    for body in ["{}", "{\"mode\":\"ON\"}", "{\"mode\":\"off\",\"now\":true}"] {
+        assert_eq!(rig.refusal("/v1/gpus/0/mode", body.as_bytes()).1, "malformed", "{body}");
+    }
+    assert_eq!(rig.gpu.gpu().admin().info().next_mode, "on");
 }
 
 #[test]
@@ -212,11 +234,12 @@ fn the_document_describes_every_path_and_each_answers() {
     let rig = rig();
     let document: Value = serde_json::from_str(OPENAPI).unwrap();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 7);
+    assert_eq!(paths.len(), 8);
     for (path, operations) in paths {
         let path = path.replace("{gpu}", "0");
         let (status, body) = match operations.get("get") {
             Some(_) => rig.raw(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()),
+            None if path.ends_with("mode") => rig.post(&path, b"{\"mode\":\"on\"}"),
             None => rig.post(&path, b"{\"kind\":\"cold\"}"),
         };
         assert_eq!(status, 200, "{path}");
