@@ -10,6 +10,7 @@ use getrandom::rand_core::UnwrapErr;
 use ravelin_digits::{EMBEDDED, Payload, reference};
 use ravelin_driver::Layout;
 use ravelin_gpu_model::{Gpu, Initiator, ResetKind};
+use ravelin_guest::gpu_workload::fleet::Fleet;
 use ravelin_guest::gpu_workload::guarded::Guarded;
 use ravelin_guest::gpu_workload::probe::{self, Window};
 use ravelin_guest::gpu_workload::task::{Error, Host, Repeat, hex};
@@ -44,9 +45,15 @@ impl Host for Recorder {
 }
 
 type Subject<'a> = Guarded<'a, Wire, Arc<Pages>, Monotonic, UnwrapErr<SysRng>, Recorder>;
+type Subjects<'a> = Fleet<'a, Wire, Arc<Pages>, Monotonic, UnwrapErr<SysRng>, Recorder>;
 
 fn guarded<'a>(stage: &Stage, documents: &'a Documents, recorder: &Recorder) -> Subject<'a> {
     Guarded::new(stage.driver(), 0, trust::rng(), documents.trust(), recorder.clone())
+}
+
+/// A fleet of one.
+fn alone<'a>(stage: &Stage, documents: &'a Documents, recorder: &Recorder) -> Subjects<'a> {
+    Fleet::new(vec![guarded(stage, documents, recorder)])
 }
 
 /// What the network gives in plain loops.
@@ -66,7 +73,7 @@ fn assert_right(round: &Round) {
 fn the_gpu_computes_what_plain_loops_compute_bit_for_bit() {
     let (stage, documents) = (Stage::confidential(), Documents::development());
     let recorder = Recorder::default();
-    let mut subject = guarded(&stage, &documents, &recorder);
+    let mut subject = alone(&stage, &documents, &recorder);
     digits::run(&mut subject, EMBEDDED, Repeat::Times(2)).unwrap();
     let events = recorder.events.lock().unwrap();
     let [Event::Gpu { verdict, session: 1, .. }, Event::Round(first), Event::Round(second)] =
@@ -90,7 +97,7 @@ fn plain_mode_computes_the_same_and_says_that_nothing_is_protected() {
     let mode = ravelin_gpu_abi::registers::Mode::Off;
     let stage = Stage::new(ravelin_gpu_model::GpuConfig { mode, ..config() });
     let recorder = Recorder::default();
-    digits::run(&mut guarded(&stage, &documents, &recorder), EMBEDDED, Repeat::Times(1)).unwrap();
+    digits::run(&mut alone(&stage, &documents, &recorder), EMBEDDED, Repeat::Times(1)).unwrap();
     let events = recorder.events.lock().unwrap();
     let [Event::Gpu { verdict, .. }, Event::Round(round)] = &events[..] else {
         panic!("{events:?}")
@@ -104,7 +111,7 @@ fn after_a_reset_the_gpu_is_attested_again_and_the_next_round_is_right() {
     let (stage, documents) = (Stage::confidential(), Documents::development());
     let admin = stage.gpu.admin();
     let recorder = Recorder::default();
-    let mut subject = guarded(&stage, &documents, &recorder);
+    let mut subject = alone(&stage, &documents, &recorder);
     for kind in [ResetKind::Flr, ResetKind::Bus, ResetKind::Cold] {
         digits::run(&mut subject, EMBEDDED, Repeat::Times(1)).unwrap();
         admin.reset(kind).unwrap();
@@ -135,7 +142,7 @@ fn a_refused_gpu_is_reported_and_nothing_is_done_with_it() {
     let mut documents = Documents::development();
     documents.policy.svn_floor = u32::MAX;
     let (stage, recorder) = (Stage::confidential(), Recorder::default());
-    let mut subject = guarded(&stage, &documents, &recorder);
+    let mut subject = alone(&stage, &documents, &recorder);
     let refused = digits::run(&mut subject, EMBEDDED, Repeat::Times(1)).unwrap_err();
     assert_eq!(refused.code(), "svn-below-floor");
     let events = recorder.events.lock().unwrap();
@@ -147,8 +154,7 @@ fn a_refused_gpu_is_reported_and_nothing_is_done_with_it() {
 fn a_payload_that_is_none_is_refused_before_the_gpu_is_asked() {
     let (stage, documents) = (Stage::confidential(), Documents::development());
     let recorder = Recorder::default();
-    let refused =
-        digits::run(&mut guarded(&stage, &documents, &recorder), b"none", Repeat::Forever);
+    let refused = digits::run(&mut alone(&stage, &documents, &recorder), b"none", Repeat::Forever);
     assert_eq!(refused.unwrap_err().code(), "bad-payload");
     assert_eq!(stage.gpu.admin().telemetry().sessions, 0);
 }
@@ -165,7 +171,7 @@ fn an_idle_guest_attests_again_after_a_reset() {
         })),
         ..Recorder::default()
     };
-    idle::run(&mut guarded(&stage, &documents, &recorder), Repeat::Times(4)).unwrap();
+    idle::run(&mut alone(&stage, &documents, &recorder), Repeat::Times(4)).unwrap();
     let events = recorder.events.lock().unwrap();
     let [Event::Gpu { session: 1, .. }, Event::GpuLost { .. }, Event::Gpu { session: 2, .. }] =
         &events[..]
@@ -191,9 +197,8 @@ fn a_guest_whose_gpu_is_reset_while_it_attests_attests_again() {
             }),
         );
         let driver = stage.driver_over(wire);
-        let mut subject =
-            Guarded::new(driver, 0, trust::rng(), documents.trust(), recorder.clone());
-        idle::run(&mut subject, Repeat::Times(1)).unwrap();
+        let subject = Guarded::new(driver, 0, trust::rng(), documents.trust(), recorder.clone());
+        idle::run(&mut Fleet::new(vec![subject]), Repeat::Times(1)).unwrap();
         let events = recorder.events.lock().unwrap();
         let [Event::GpuLost { reason, .. }, Event::Gpu { verdict, .. }] = &events[..] else {
             panic!("{at}: {events:?}")
@@ -281,4 +286,122 @@ fn the_probe_tells_when_it_gets_through() {
     // Rings in memory that is shared after all.
     let shared = Arc::clone(&stage.pages);
     assert!(matches!(probe::private_ring(subject, shared), Err(Error::Probe(_))));
+}
+
+/// GPUs with these serial numbers, and a guest that uses them.
+fn several(serials: &[u64]) -> (Vec<Stage>, Recorder) {
+    let stage =
+        |serial: &u64| Stage::new(ravelin_gpu_model::GpuConfig { serial: *serial, ..config() });
+    (serials.iter().map(stage).collect(), Recorder::default())
+}
+
+fn fleet<'a>(stages: &[Stage], documents: &'a Documents, recorder: &Recorder) -> Subjects<'a> {
+    let subjects = stages.iter().zip(0..).map(|(stage, place)| {
+        Guarded::new(stage.driver(), place, trust::rng(), documents.trust(), recorder.clone())
+    });
+    Fleet::new(subjects.collect())
+}
+
+/// The verdicts reported, by place.
+fn verdicts(recorder: &Recorder) -> Vec<(u32, String)> {
+    let events = recorder.events.lock().unwrap();
+    let verdicts = events.iter().filter_map(|event| match event {
+        Event::Gpu { index, verdict, .. } => Some((*index, verdict.clone())),
+        _ => None,
+    });
+    verdicts.collect()
+}
+
+/// Records that the GPUs have answered.
+fn records(stages: &[Stage]) -> u64 {
+    let telemetry = stages.iter().map(|stage| stage.gpu.admin().telemetry());
+    telemetry.flat_map(|telemetry| telemetry.engines).map(|engine| engine.records).sum()
+}
+
+#[test]
+fn each_gpu_of_several_is_attested_before_any_is_used_and_then_each_is() {
+    let documents = Documents::development();
+    let (stages, recorder) = several(&[1, 2, 3]);
+    digits::run(&mut fleet(&stages, &documents, &recorder), EMBEDDED, Repeat::Times(2)).unwrap();
+    let events = recorder.events.lock().unwrap();
+    let places: Vec<_> = events
+        .iter()
+        .map(|event| match event {
+            Event::Gpu { index, verdict, .. } if verdict == "trusted" => ("gpu", *index),
+            Event::Round(round) => {
+                assert_right(round);
+                ("round", round.gpu)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let in_turn = |word| (0..3).map(move |place| (word, place));
+    let expected = in_turn("gpu").chain(in_turn("round")).chain(in_turn("round"));
+    assert_eq!(places, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_same_device_at_two_places_is_refused_at_both_and_no_gpu_is_used() {
+    let documents = Documents::development();
+    for (serials, repeated) in [([1, 2, 1], [0, 2]), ([3, 3, 1], [0, 1]), ([2, 5, 5], [1, 2])] {
+        let (stages, recorder) = several(&serials);
+        let mut fleet = fleet(&stages, &documents, &recorder);
+        let refused = digits::run(&mut fleet, EMBEDDED, Repeat::Times(1)).unwrap_err();
+        assert_eq!(refused.code(), "identity-repeated");
+        let expected = (0..3).map(|place| {
+            let bad = repeated.contains(&place);
+            (place, if bad { "identity-repeated" } else { "trusted" }.to_owned())
+        });
+        assert_eq!(verdicts(&recorder), expected.collect::<Vec<_>>());
+        assert_eq!(records(&stages), 0);
+    }
+}
+
+#[test]
+fn one_bad_gpu_at_each_place_keeps_the_good_ones_unused_and_each_has_its_verdict() {
+    let documents = Documents::development();
+    for bad in 0..3 {
+        let (mut stages, recorder) = several(&[1, 2, 3]);
+        let mode = ravelin_gpu_abi::registers::Mode::Devtools;
+        let serial = bad + 1;
+        stages[bad as usize] =
+            Stage::new(ravelin_gpu_model::GpuConfig { mode, serial, ..config() });
+        let mut fleet = fleet(&stages, &documents, &recorder);
+        let refused = idle::run(&mut fleet, Repeat::Times(1)).unwrap_err();
+        assert_eq!(refused.code(), "debug-enabled");
+        let expected = (0..3).map(|place| {
+            let word = if u64::from(place) == bad { "debug-enabled" } else { "trusted" };
+            (place, word.to_owned())
+        });
+        assert_eq!(verdicts(&recorder), expected.collect::<Vec<_>>());
+        assert_eq!(records(&stages), 0);
+    }
+}
+
+#[test]
+fn a_gpu_that_comes_back_from_a_reset_as_another_one_of_the_guests_is_refused() {
+    let documents = Documents::development();
+    let (stages, recorder) = several(&[1, 2]);
+    let (first, second) = (&stages[0], &stages[1]);
+    // The host swaps what stands behind the second place while its GPU is reset.
+    let (other, swapped) = (Arc::clone(&first.gpu), Arc::new(Mutex::new(false)));
+    let relay = Arc::clone(&swapped);
+    let wire = Wire::with(
+        Arc::clone(&second.gpu),
+        Box::new(move |gpu, object| match *relay.lock().unwrap() {
+            true => other.doe_exchange(&object),
+            false => gpu.doe_exchange(&object),
+        }),
+    );
+    let subjects = [(first.driver(), 0), (second.driver_over(wire), 1)].map(|(driver, place)| {
+        Guarded::new(driver, place, trust::rng(), documents.trust(), recorder.clone())
+    });
+    let mut fleet = Fleet::new(subjects.into());
+    idle::run(&mut fleet, Repeat::Times(1)).unwrap();
+    *swapped.lock().unwrap() = true;
+    second.gpu.admin().reset(ResetKind::Flr).unwrap();
+    let refused = idle::run(&mut fleet, Repeat::Times(1)).unwrap_err();
+    assert_eq!(refused.code(), "identity-repeated");
+    let expected = [(0, "trusted"), (1, "trusted"), (1, "identity-repeated")];
+    assert_eq!(verdicts(&recorder), expected.map(|(place, word)| (place, word.to_owned())));
 }

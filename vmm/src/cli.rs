@@ -87,8 +87,8 @@ struct RunArgs {
     /// from this host; `none` has one memory for all
     #[arg(long, value_name = "emulated|none")]
     platform: Option<String>,
-    /// A GPU: apm[,memory=SIZE][,mode=on|off|devtools]; repeat it for up to 8, of which the built-in
-    /// guest uses the first [default: apm, 80GiB]
+    /// A GPU: apm[,memory=SIZE][,mode=on|off|devtools]; repeat it for up to 8. The guest attests all
+    /// of them before it uses any [default: apm, 80GiB]
     #[arg(long, value_name = "apm[,KEY=VALUE...]")]
     gpu: Vec<String>,
     /// Guest memory, such as 256MiB

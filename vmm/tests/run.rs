@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panics")]
 
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::process::Command;
 
 /// Runs the launcher with `--json`: exit code and object.
@@ -58,5 +59,40 @@ fn a_gpu_that_the_guest_refuses_is_a_failure_with_its_code() {
         assert_eq!((code, &object["gpus"][0]["verdict"]), (20, &verdict.into()), "{object}");
         assert_ne!(object["result"], "ok");
         assert_eq!(object["workload"]["matches_reference"], Value::Null);
+    }
+}
+
+#[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
+fn every_gpu_is_attested_and_used() {
+    for count in [2, 8] {
+        let gpus = vec!["--gpu=apm"; count];
+        let (code, object) = run(&[&gpus[..], &["--repeat", "2"]].concat());
+        assert_eq!((code, &object["result"]), (0, &"ok".into()), "{object}");
+        let gpus = object["gpus"].as_array().unwrap();
+        assert_eq!(gpus.len(), count);
+        for gpu in gpus {
+            assert_eq!((&gpu["verdict"], &gpu["rounds"]), (&"trusted".into(), &2.into()));
+        }
+        let identities: BTreeSet<_> = gpus.iter().map(|gpu| gpu["identity"].as_str()).collect();
+        assert_eq!(identities.len(), count, "each GPU has a serial number of its own");
+        assert_eq!(object["workload"]["matches_reference"], true);
+    }
+}
+
+#[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
+fn one_bad_gpu_among_good_ones_keeps_all_of_them_unused() {
+    for place in 0..3 {
+        let mut gpus = ["--gpu=apm"; 3];
+        gpus[place] = "--gpu=apm,mode=devtools";
+        let (code, object) = run(&gpus);
+        assert_eq!((code, &object["result"]), (20, &"debug-enabled".into()));
+        for (other, gpu) in object["gpus"].as_array().unwrap().iter().enumerate() {
+            let verdict = if other == place { "debug-enabled" } else { "trusted" };
+            assert_eq!((&gpu["verdict"], &gpu["rounds"]), (&verdict.into(), &0.into()));
+        }
+        assert_eq!(object["gpus"].as_array().unwrap().len(), 3, "a verdict for each");
+        assert_eq!(object["transfer"]["records"], 0);
     }
 }

@@ -81,6 +81,18 @@ impl Layout {
         Layout::new(chunk, 1 << entries.ilog2())
     }
 
+    /// The same records, and as many fewer of them in flight as it takes for the rings to fit
+    /// `given` bytes of shared memory: what several GPUs share is not much for each.
+    pub fn within(self, given: usize) -> Result<Layout, Error> {
+        let needed = self.length();
+        let mut layout = self;
+        while layout.length() > given {
+            layout = Layout::new(layout.chunk, layout.entries / 2)
+                .map_err(|_| Error::Memory { needed, given })?;
+        }
+        Ok(layout)
+    }
+
     /// Most bytes of a record.
     pub fn chunk(&self) -> u32 {
         self.chunk
@@ -143,6 +155,21 @@ mod tests {
         }
         assert_eq!(Layout::for_records(0), Err(Error::Chunk(0)));
         assert_eq!(Layout::for_records(64 << 10), Ok(Layout::default()));
+    }
+
+    #[test]
+    fn rings_that_get_less_memory_get_fewer_entries_and_the_same_records() {
+        let layout = Layout::default();
+        assert_eq!(layout.within(layout.length()), Ok(layout));
+        let less = layout.within(layout.length() - 1).unwrap();
+        assert_eq!(less, Layout::new(layout.chunk(), layout.entries / 2).unwrap());
+        for shares in 1..=8 {
+            let given = (16 << 20) / shares;
+            let share = layout.within(given).unwrap();
+            assert!(share.length() <= given && share.chunk() == layout.chunk());
+        }
+        let needed = layout.length();
+        assert_eq!(layout.within(4096), Err(Error::Memory { needed, given: 4096 }));
     }
 
     #[test]

@@ -49,6 +49,11 @@ impl Machine {
         Ok(gpus)
     }
 
+    /// Bytes of shared memory that nobody has taken.
+    pub fn shared_left(&self) -> usize {
+        self.arena.left()
+    }
+
     /// Takes shared memory for good. `None` when too little is left.
     pub fn take_shared(&mut self, length: usize) -> Option<Piece> {
         self.arena.take(length)

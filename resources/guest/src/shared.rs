@@ -33,6 +33,11 @@ impl Arena {
         Ok(Self { next: address, end: address + length })
     }
 
+    /// Bytes that are left.
+    pub fn left(&self) -> usize {
+        (self.end - self.next) as usize
+    }
+
     /// Cuts a piece of at least `length` bytes, page-aligned, for good. `None` when too little is
     /// left.
     pub fn take(&mut self, length: usize) -> Option<Piece> {
@@ -156,11 +161,13 @@ mod tests {
     #[test]
     fn pieces_of_an_arena_do_not_overlap() {
         let mut arena = Arena { next: 0x20_0000, end: 0x20_3000 };
+        assert_eq!(arena.left(), 0x3000);
         let pieces = [arena.take(1).unwrap(), arena.take(4097).unwrap()];
         assert_eq!(
             pieces.map(|piece| (piece.address, piece.length)),
             [(0x20_0000, 0x1000), (0x20_1000, 0x2000)]
         );
+        assert_eq!(arena.left(), 0);
         assert!(arena.take(1).is_none() && arena.take(usize::MAX).is_none());
     }
 }

@@ -61,10 +61,12 @@ pub enum Event {
     },
 }
 
-/// One pass of a workload.
+/// One pass of a workload on one GPU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// From 1.
+    /// Place of the GPU.
+    pub gpu: u32,
+    /// From 1, on each GPU.
     pub number: u64,
     /// Class predicted for each sample, in order.
     pub predictions: Vec<u32>,

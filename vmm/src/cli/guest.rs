@@ -7,7 +7,7 @@ use super::foreign::printable;
 use super::output::Progress;
 use crate::runtime::EventLog;
 use ravelin_devices::serial::Line;
-use ravelin_report::{Bench, Event, Transfer};
+use ravelin_report::{Bench, Event, Round, Transfer};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub(super) struct JudgedGpu {
     pub(super) verdict: String,
     pub(super) firmware: String,
     pub(super) session: u32,
+    /// Rounds of the workload that it did.
+    pub(super) rounds: u64,
 }
 
 /// How a guest says that it ended.
@@ -56,6 +58,7 @@ pub(super) struct Summary {
     pub(super) attest_us: Option<u64>,
     /// Sessions that ended without the driver wanting it.
     pub(super) lost: u64,
+    /// Rounds on all GPUs.
     pub(super) rounds: u64,
     /// Rounds whose result is not the reference's.
     pub(super) wrong_rounds: u64,
@@ -82,6 +85,7 @@ pub(super) struct Listener {
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "round")]
 struct LoggedRound {
+    gpu: u32,
     number: u64,
     matches_reference: bool,
     #[serde(flatten)]
@@ -135,6 +139,7 @@ impl Listener {
                     verdict: printable(&verdict, LONGEST),
                     firmware: printable(&firmware, LONGEST),
                     session,
+                    rounds: self.summary.gpus.get(&index).map_or(0, |before| before.rounds),
                 };
                 self.judged(index, gpu, attest_us)?;
             }
@@ -145,9 +150,7 @@ impl Listener {
                 self.note(&serde_json::json!({ "event": "gpu_lost", "gpu": index }));
                 self.summary.lost = self.summary.lost.saturating_add(1);
             }
-            Event::Round(round) => {
-                self.round(round.number, round.predictions, &round.outputs_sha384, round.transfer)?;
-            }
+            Event::Round(round) => self.round(round)?,
             Event::Bench(bench) => {
                 let speeds = [bench.h2d, bench.d2h, bench.raw_seal, bench.raw_open, bench.memcpy];
                 let sound = |speed: &f64| speed.is_finite() && *speed > 0.0;
@@ -184,14 +187,13 @@ impl Listener {
         Some(())
     }
 
-    fn round(
-        &mut self,
-        number: u64,
-        predictions: Vec<u32>,
-        outputs_sha384: &str,
-        transfer: Transfer,
-    ) -> Option<()> {
+    fn round(&mut self, round: Round) -> Option<()> {
+        let Round { gpu, number, predictions, outputs_sha384, transfer } = round;
         let reference = self.reference.as_ref()?;
+        // Work on a GPU that was never judged is no work of ours.
+        let judged = self.summary.gpus.get_mut(&gpu)?;
+        judged.rounds = judged.rounds.saturating_add(1);
+        let first = judged.rounds == 1;
         let right = predictions == reference.predictions
             && outputs_sha384.eq_ignore_ascii_case(&reference.outputs_sha384);
         let samples = reference.predictions.len();
@@ -206,16 +208,20 @@ impl Listener {
         if !right {
             self.summary.wrong_rounds = self.summary.wrong_rounds.saturating_add(1);
             if self.summary.wrong_rounds.is_power_of_two() {
-                self.progress.warn(&format!("round {number}: not the plain computation's result"));
+                self.progress.warn(&format!(
+                    "gpu {gpu}, round {number}: not the plain computation's result"
+                ));
             }
-        } else if self.shown.is_none_or(|shown| shown.elapsed() >= ROUND_PAUSE) {
+        } else if first || self.shown.is_none_or(|shown| shown.elapsed() >= ROUND_PAUSE) {
             self.shown = Some(Instant::now());
             self.progress.say(
                 "round",
-                format_args!("{number}: {samples} images, equal to the plain computation"),
+                format_args!(
+                    "{number} on gpu {gpu}: {samples} images, equal to the plain computation"
+                ),
             );
         }
-        self.note(&LoggedRound { number, matches_reference: right, transfer });
+        self.note(&LoggedRound { gpu, number, matches_reference: right, transfer });
         Some(())
     }
 

@@ -138,18 +138,22 @@ fn work(spec: &VmSpec) -> Result<Work, Error> {
     Ok(Work { payload: bytes, reference: Some(reference) })
 }
 
-/// A guest that claims success must have shown a result.
+/// A guest that claims success must have shown a result of every GPU.
 fn judge(spec: &VmSpec, outcome: &Outcome) -> Judgement {
     let judgement = outcome.judge();
-    if judgement.exit == ExitCode::Ok
-        && spec.workload == Workload::Digits
-        && outcome.summary.rounds == 0
-    {
-        let (exit, result) = (ExitCode::WrongResult, ExitCode::WrongResult.name().into());
-        let line = Some("the guest reports success and no result".into());
-        return Judgement { exit, result, line };
+    if judgement.exit != ExitCode::Ok || spec.workload != Workload::Digits {
+        return judgement;
     }
-    judgement
+    let gpus = &outcome.summary.gpus;
+    let idle = |place: &u32| gpus.get(place).is_none_or(|gpu| gpu.rounds == 0);
+    match (0..).take(spec.gpus.len()).find(idle) {
+        None => judgement,
+        Some(place) => Judgement {
+            exit: ExitCode::WrongResult,
+            result: ExitCode::WrongResult.name().into(),
+            line: Some(format!("the guest reports success and no result of GPU {place}")),
+        },
+    }
 }
 
 fn report(
@@ -234,9 +238,10 @@ fn summarize(spec: &VmSpec, outcome: &Outcome, report: &RunReport) {
         row(
             &format!("gpu {index}"),
             format!(
-                "{} {identity}: {verdict}, firmware {firmware}, session {}",
+                "{} {identity}: {verdict}, firmware {firmware}, session {}, rounds {}",
                 if gpu.model.is_empty() { "unknown" } else { &gpu.model },
-                gpu.session
+                gpu.session,
+                gpu.rounds
             ),
         );
     }

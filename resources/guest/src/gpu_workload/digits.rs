@@ -1,6 +1,6 @@
-//! The workload `digits`: handwriting recognised on the GPU, round after round.
+//! The workload `digits`: handwriting recognised on each GPU, round after round.
 //!
-//! Each round carries weights and images to the GPU, computes there, and carries outputs and
+//! Each round carries weights and images to a GPU, computes there, and carries outputs and
 //! predictions back. The report has a digest of the outputs; whether it equals the plain
 //! reference's is for the launcher to say, which has the reference too.
 
@@ -13,7 +13,8 @@ use ravelin_driver::{Bus, Clock, Gpu, SharedMemory};
 use ravelin_gpu_abi::command::{Activation, Command};
 use ravelin_report::{Event, Round};
 
-use super::guarded::{Guarded, transfer};
+use super::fleet::Fleet;
+use super::guarded::transfer;
 use super::place::Places;
 use super::task::{Error, Host, Repeat, hex};
 
@@ -23,7 +24,7 @@ const ELEMENT: u64 = 4;
 
 /// Runs the workload.
 pub fn run<B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host>(
-    guarded: &mut Guarded<'_, B, M, C, R, H>,
+    fleet: &mut Fleet<'_, B, M, C, R, H>,
     payload: &[u8],
     repeat: Repeat,
 ) -> Result<(), Error> {
@@ -31,10 +32,14 @@ pub fn run<B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host>(
     let upload = Upload::new(&payload);
     let mut number = 1;
     while repeat.includes(number) {
-        let round = guarded.work(|gpu| upload.round(gpu, number))?;
-        guarded.host.report(&Event::Round(round));
+        fleet.on_each(|guarded| {
+            let place = guarded.index();
+            let round = guarded.work(|gpu| upload.round(gpu, place, number))?;
+            guarded.host.report(&Event::Round(round));
+            Ok(())
+        })?;
         if repeat == Repeat::Forever {
-            guarded.host.pause(PAUSE_US);
+            fleet.pause(PAUSE_US);
         }
         number += 1;
     }
@@ -64,10 +69,11 @@ impl Upload {
         }
     }
 
-    /// One round, all of it on the GPU.
+    /// One round, all of it on the GPU at this place.
     fn round<B: Bus, M: SharedMemory, C: Clock>(
         &self,
         gpu: &mut Gpu<B, M, C>,
+        place: u32,
         number: u64,
     ) -> Result<Round, Error> {
         let before = gpu.traffic();
@@ -115,6 +121,7 @@ impl Upload {
         let mut prediction_bytes = vec![0; self.samples as usize * ELEMENT as usize];
         gpu.copy_out(predictions, &mut prediction_bytes)?;
         Ok(Round {
+            gpu: place,
             number,
             predictions: words(&prediction_bytes),
             outputs_sha384: hex(&reference::outputs_sha384(&floats(&output_bytes))),

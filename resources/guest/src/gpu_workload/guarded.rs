@@ -1,9 +1,10 @@
 //! The GPU of a workload: attested before use, attested again after a loss, and reported each time.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
-use ravelin_driver::attest::{Standing, Trust};
+use ravelin_driver::attest::{Attested, Standing, Trust};
 use ravelin_driver::{Bus, Clock, Gpu, SharedMemory, Traffic};
 use ravelin_report::{Event, Transfer};
 
@@ -13,6 +14,9 @@ use super::task::{Error, Host, hex, in_words};
 const AFTER_LOSS_US: u64 = 10_000;
 /// Losses in a row, without any work done in between, after which a workload gives up.
 const MOST_LOSSES: u32 = 20;
+
+/// SHA-384 of a device identity's public key.
+type Identity = [u8; 48];
 
 /// A GPU, and what it takes to attest it.
 pub struct Guarded<'a, B, M, C, R, H> {
@@ -25,51 +29,126 @@ pub struct Guarded<'a, B, M, C, R, H> {
     rng: R,
     trust: Trust<'a>,
     losses: u32,
+    /// Who it proved to be last.
+    identity: Option<Identity>,
+    /// Who it must not be.
+    others: Vec<Identity>,
+}
+
+/// What came of an attestation. Nobody has been told yet.
+pub struct Judged {
+    outcome: Result<Attested, Error>,
+    attest_us: u64,
+}
+
+impl Judged {
+    /// Who the GPU proved to be, if it passed.
+    pub fn identity(&self) -> Option<Identity> {
+        match &self.outcome {
+            Ok(Attested { standing: Standing::Trusted(gpu), .. }) => Some(gpu.identity),
+            _ => None,
+        }
+    }
+
+    /// Refuses a GPU that proved to be one of these devices.
+    pub fn must_not_be(&mut self, others: &[Identity]) {
+        if let Some(identity) = self.identity().filter(|identity| others.contains(identity)) {
+            self.outcome = Err(Error::Repeated { identity });
+        }
+    }
+
+    /// The report on it.
+    fn event(&self, index: u32) -> Event {
+        let (mut name, mut who, mut runs, mut number) =
+            (String::new(), String::new(), String::new(), 0);
+        let word = match &self.outcome {
+            Ok(attested) => {
+                number = attested.session;
+                match &attested.standing {
+                    Standing::Trusted(gpu) => {
+                        name = gpu.model.clone();
+                        who = hex(&gpu.identity);
+                        runs = hex(&gpu.firmware);
+                        "trusted"
+                    }
+                    Standing::Unprotected => "unprotected",
+                }
+            }
+            Err(error) => {
+                who = error.identity().map(|identity| hex(identity)).unwrap_or_default();
+                error.code()
+            }
+        };
+        Event::Gpu {
+            index,
+            model: name,
+            identity: who,
+            verdict: word.to_string(),
+            firmware: runs,
+            session: number,
+            attest_us: self.attest_us,
+        }
+    }
 }
 
 impl<'a, B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host> Guarded<'a, B, M, C, R, H> {
     /// Takes charge of a GPU.
     pub fn new(gpu: Gpu<B, M, C>, index: u32, rng: R, trust: Trust<'a>, host: H) -> Self {
-        Guarded { gpu, host, index, rng, trust, losses: 0 }
+        Guarded { gpu, host, index, rng, trust, losses: 0, identity: None, others: Vec::new() }
     }
 
-    /// Attests the GPU and reports the verdict, whatever it is. A reset in between is no verdict.
-    pub fn attest(&mut self) -> Result<(), Error> {
-        let start = self.gpu.clock().now_us();
-        let attested = match self.gpu.attest(&mut self.rng, &self.trust) {
-            Err(error) if error.session_is_lost() => return Err(error.into()),
-            attested => attested,
-        };
-        let attest_us = self.gpu.clock().now_us().saturating_sub(start);
-        let mut event = Event::Gpu {
-            index: self.index,
-            model: String::new(),
-            identity: String::new(),
-            verdict: String::new(),
-            firmware: String::new(),
-            session: 0,
-            attest_us,
-        };
-        if let Event::Gpu { model, identity, verdict, firmware, session, .. } = &mut event {
-            match &attested {
-                Ok(attested) => {
-                    *session = attested.session;
-                    *verdict = match &attested.standing {
-                        Standing::Trusted(gpu) => {
-                            *model = gpu.model.clone();
-                            *identity = hex(&gpu.identity);
-                            *firmware = hex(&gpu.firmware);
-                            "trusted".to_string()
-                        }
-                        Standing::Unprotected => "unprotected".to_string(),
-                    };
-                }
-                Err(error) => *verdict = error.code().to_string(),
-            }
+    /// Place of the GPU among the guest's GPUs.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Who the GPU proved to be last.
+    pub fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
+    /// From now on the GPU is refused where it proves to be one of these devices.
+    pub fn set_others(&mut self, others: Vec<Identity>) {
+        self.others = others;
+    }
+
+    /// Attests the GPU until there is a verdict, whatever it is. A reset in between is none.
+    pub fn judge(&mut self) -> Judged {
+        loop {
+            let start = self.gpu.clock().now_us();
+            let outcome = match self.gpu.attest(&mut self.rng, &self.trust) {
+                Err(error) if error.session_is_lost() => match self.lost(&error) {
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
+                },
+                attested => attested.map_err(Error::from),
+            };
+            let attest_us = self.gpu.clock().now_us().saturating_sub(start);
+            return Judged { outcome, attest_us };
         }
-        self.host.report(&event);
-        attested?;
-        Ok(())
+    }
+
+    /// Reports the verdict and acts on it: a GPU that is refused has no session.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn conclude(&mut self, judged: Judged) -> Result<(), Error> {
+        self.host.report(&judged.event(self.index));
+        self.identity = judged.identity();
+        if judged.outcome.is_err() {
+            self.gpu.end_session();
+        }
+        judged.outcome.map(|_| ())
+    }
+
+    /// Attests the GPU and reports the verdict.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn attest(&mut self) -> Result<(), Error> {
+        let mut judged = self.judge();
+        judged.must_not_be(&self.others);
+        self.conclude(judged)
     }
 
     /// Does `work` with an attested GPU. If the session is lost in it, that is reported, the GPU is

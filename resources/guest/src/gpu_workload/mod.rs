@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod digits;
+pub mod fleet;
 pub mod guarded;
 pub mod idle;
 pub mod place;

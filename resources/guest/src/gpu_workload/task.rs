@@ -2,6 +2,8 @@
 
 use alloc::string::{String, ToString};
 
+use ravelin_attestation::Code;
+use ravelin_driver::attest;
 use ravelin_report::Event;
 
 /// The way out: reports for the launcher, and time to let pass.
@@ -59,12 +61,30 @@ pub enum Error {
     /// The GPU is lost again and again.
     #[error("The GPU was lost {0} times in a row; see the events of the GPU")]
     KeepsGoing(u32),
+    /// Two of the guest's GPUs are one device.
+    #[error("The same device stands at another place too; give each GPU its own")]
+    Repeated {
+        /// SHA-384 of the device identity's public key.
+        identity: [u8; 48],
+    },
     /// Something that must be refused was not.
     #[error("The probe got through: {0}")]
     Probe(&'static str),
 }
 
 impl Error {
+    /// The device that was refused, where it proved which one it is.
+    pub fn identity(&self) -> Option<&[u8; 48]> {
+        match self {
+            Error::Repeated { identity } => Some(identity),
+            Error::Driver(ravelin_driver::Error::Attest(attest::Error::Refused {
+                identity,
+                ..
+            })) => identity.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The stable code that the guest's last report gives as its result.
     pub fn code(&self) -> &'static str {
         match self {
@@ -74,6 +94,7 @@ impl Error {
             Error::Size(_) => "bad-size",
             Error::Cipher(_) => "cipher",
             Error::KeepsGoing(_) => "gpu-lost",
+            Error::Repeated { .. } => Code::IdentityRepeated.as_str(),
             Error::Probe(_) => "probe-got-through",
         }
     }

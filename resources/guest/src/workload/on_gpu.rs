@@ -1,4 +1,4 @@
-//! Gives a GPU workload its surroundings: the machine's GPU and shared memory, the documents to
+//! Gives a GPU workload its surroundings: the machine's GPUs and shared memory, the documents to
 //! judge it by, and a way out.
 
 // The window on GPU memory is memory-mapped I/O.
@@ -6,6 +6,7 @@
 
 use super::Failure;
 use crate::clock::TscClock;
+use crate::gpu_workload::fleet::Fleet;
 use crate::gpu_workload::guarded::Guarded;
 use crate::gpu_workload::probe::{self, Window};
 use crate::gpu_workload::task::{Error, Host, Repeat};
@@ -17,6 +18,7 @@ use crate::shared::Piece;
 use crate::{call, report};
 use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 use ravelin_attestation::{Clock as Time, Policy, ReferenceValues, RevocationList, TrustAnchor};
 use ravelin_driver::attest::Trust;
 use ravelin_driver::{Clock, Gpu, Layout};
@@ -37,28 +39,29 @@ const NAP_US: u64 = 1_000_000;
 const PAGE: usize = 4096;
 
 type Subject<'a> = Guarded<'a, Function, Piece, TscClock, HardwareRng, Console>;
+type Subjects<'a> = Fleet<'a, Function, Piece, TscClock, HardwareRng, Console>;
 
-/// Recognises digits.
+/// Recognises digits on every GPU.
 pub(super) fn digits(machine: &mut Machine) -> Result<(), Failure> {
     let repeat = repeat(machine)?;
     let payload = machine.payload;
-    with_gpu(machine, |mut subject| digits::run(&mut subject, payload, repeat))
+    with_gpus(machine, |subjects| digits::run(subjects, payload, repeat))
 }
 
-/// Measures the encrypted path.
+/// Measures the encrypted path to the first GPU.
 pub(super) fn bench(machine: &mut Machine) -> Result<(), Failure> {
     let size = machine.parameters.number("size")?.unwrap_or(BENCH_SIZE);
     with_gpu(machine, |mut subject| bench::run(&mut subject, size))
 }
 
-/// Keeps a GPU attested.
+/// Keeps every GPU attested.
 pub(super) fn idle(machine: &mut Machine) -> Result<(), Failure> {
-    with_gpu(machine, |mut subject| idle::run(&mut subject, Repeat::Forever))
+    with_gpus(machine, |subjects| idle::run(subjects, Repeat::Forever))
 }
 
 /// Reads and writes protected GPU memory through BAR2, which must be refused.
 pub(super) fn probe_window(machine: &mut Machine) -> Result<(), Failure> {
-    let gpus = machine.gpus().map_err(|error| Failure::new("no-gpu", &error))?;
+    let gpus = gpus(machine)?;
     let gpu = gpus.first().ok_or_else(no_gpu)?;
     let address = gpu
         .map_bar(WINDOW_BAR, WINDOW_BAR_SIZE)
@@ -80,18 +83,46 @@ fn with_gpu(
     machine: &mut Machine,
     work: impl FnOnce(Subject<'_>) -> Result<(), Error>,
 ) -> Result<(), Failure> {
-    let documents = Documents::of_the_image(machine.parameters.get("platform") == Some("none"))?;
-    let mut gpus = machine.gpus().map_err(|error| Failure::new("no-gpu", &error))?;
-    if gpus.is_empty() {
-        return Err(no_gpu());
-    }
+    let documents = Documents::of(machine)?;
+    let mut gpus = gpus(machine)?;
     let layout = layout(machine)?;
-    let shared = machine.take_shared(layout.length()).ok_or_else(no_memory)?;
-    let gpu = Gpu::open(gpus.swap_remove(0), shared, machine.clock, layout)
-        .map_err(|error| Failure::new(error.code(), &error))?;
-    let host = Console { clock: machine.clock };
-    let subject = Guarded::new(gpu, 0, machine.rng, documents.trust(), host);
+    let subject = open(machine, 0, gpus.swap_remove(0), layout, documents.trust())?;
     work(subject).map_err(|error| Failure::new(error.code(), &error))
+}
+
+/// Runs a workload on all GPUs.
+fn with_gpus(
+    machine: &mut Machine,
+    work: impl FnOnce(&mut Subjects<'_>) -> Result<(), Error>,
+) -> Result<(), Failure> {
+    let documents = Documents::of(machine)?;
+    let gpus = gpus(machine)?;
+    let share = machine.shared_left() / gpus.len() / PAGE * PAGE;
+    let layout = layout(machine)?.within(share).map_err(|_| no_memory())?;
+    let places = gpus.into_iter().zip(0..);
+    let subjects = places.map(|(gpu, place)| open(machine, place, gpu, layout, documents.trust()));
+    let mut subjects = Fleet::new(subjects.collect::<Result<_, _>>()?);
+    work(&mut subjects).map_err(|error| Failure::new(error.code(), &error))
+}
+
+/// The GPUs on the bus, at least one.
+fn gpus(machine: &Machine) -> Result<Vec<Function>, Failure> {
+    let gpus = machine.gpus().map_err(|error| Failure::new("no-gpu", &error))?;
+    if gpus.is_empty() { Err(no_gpu()) } else { Ok(gpus) }
+}
+
+/// Opens the GPU at a place, with memory of its own.
+fn open<'a>(
+    machine: &mut Machine,
+    place: u32,
+    gpu: Function,
+    layout: Layout,
+    trust: Trust<'a>,
+) -> Result<Subject<'a>, Failure> {
+    let shared = machine.take_shared(layout.length()).ok_or_else(no_memory)?;
+    let gpu = Gpu::open(gpu, shared, machine.clock, layout)
+        .map_err(|error| Failure::new(error.code(), &error))?;
+    Ok(Guarded::new(gpu, place, machine.rng, trust, Console { clock: machine.clock }))
 }
 
 fn layout(machine: &Machine) -> Result<Layout, Failure> {
@@ -119,7 +150,8 @@ struct Documents {
 
 impl Documents {
     /// The image's own. Where nothing is protected anyway, neither need the GPU be.
-    fn of_the_image(nothing_is_protected: bool) -> Result<Documents, Failure> {
+    fn of(machine: &Machine) -> Result<Documents, Failure> {
+        let nothing_is_protected = machine.parameters.get("platform") == Some("none");
         let code = "bad-reference-values";
         let root = TrustAnchor::new(ROOT).map_err(|error| Failure::new(code, &error))?;
         let revocations = RevocationList::verify(REVOCATIONS, &root)

@@ -17,7 +17,13 @@ fn tell(listener: &mut Listener, event: &Event) {
 
 fn round(predictions: Vec<u32>, outputs_sha384: &str) -> Event {
     let transfer = Transfer { h2d_bytes: 10, d2h_bytes: 2, records: 3 };
-    Event::Round(Round { number: 1, predictions, outputs_sha384: outputs_sha384.into(), transfer })
+    Event::Round(Round {
+        gpu: 0,
+        number: 1,
+        predictions,
+        outputs_sha384: outputs_sha384.into(),
+        transfer,
+    })
 }
 
 fn gpu(index: u32, session: u32) -> Event {
@@ -57,9 +63,20 @@ fn a_round_is_right_only_if_predictions_and_every_bit_of_the_outputs_are() {
         [(vec![3, 2], "ab"), (vec![3, 1], "ac"), (vec![3], "ab"), (vec![], "")]
     {
         let mut listener = listener();
+        tell(&mut listener, &gpu(0, 1));
         tell(&mut listener, &round(predictions, digest));
         assert_eq!((listener.summary().rounds, listener.summary().wrong_rounds), (1, 1));
     }
+}
+
+#[test]
+fn rounds_are_counted_for_the_gpu_that_did_them_across_attestations() {
+    let mut listener = listener();
+    for event in [gpu(0, 1), gpu(1, 1), round(vec![3, 1], "ab"), gpu(0, 2), round(vec![], "")] {
+        tell(&mut listener, &event);
+    }
+    let rounds = listener.summary().gpus.values().map(|gpu| gpu.rounds);
+    assert_eq!(rounds.collect::<Vec<_>>(), [2, 0]);
 }
 
 #[test]
@@ -71,6 +88,7 @@ fn nonsense_is_counted_and_left_out() {
     listener.line(Line::Whole(&[0xff, 0]));
     tell(&mut listener, &gpu(2, 1));
     tell(&mut listener, &gpu(u32::MAX, 1));
+    tell(&mut listener, &round(vec![3, 1], "ab"));
     tell(&mut listener, &Event::GpuLost { index: 2, reason: String::new() });
     for result in ["", "a b", "\u{1b}[2J", &"x".repeat(65)] {
         tell(&mut listener, &Event::Finished { result: result.into(), message: String::new() });
@@ -79,7 +97,7 @@ fn nonsense_is_counted_and_left_out() {
         br#"{"event":"bench","size":1,"chunk":1,"h2d":0.0,"d2h":1.0,
         "raw_seal":1.0,"raw_open":1.0,"memcpy":1.0,"round_trip_us":1.0,"intact":true}"#,
     ));
-    assert_eq!(*listener.summary(), Summary { nonsense: 12, ..Summary::default() });
+    assert_eq!(*listener.summary(), Summary { nonsense: 13, ..Summary::default() });
 }
 
 #[test]
@@ -94,10 +112,12 @@ fn what_a_guest_says_is_cut_and_made_harmless() {
 fn counters_that_a_guest_drives_do_not_overflow() {
     let mut listener = listener();
     let transfer = Transfer { h2d_bytes: u64::MAX, d2h_bytes: u64::MAX, records: u64::MAX };
+    tell(&mut listener, &gpu(0, 1));
     for _ in 0..2 {
         tell(
             &mut listener,
             &Event::Round(Round {
+                gpu: 0,
                 number: u64::MAX,
                 predictions: vec![9; 1000],
                 outputs_sha384: String::new(),
