@@ -405,3 +405,27 @@ fn a_gpu_that_comes_back_from_a_reset_as_another_one_of_the_guests_is_refused() 
     let expected = [(0, "trusted"), (1, "trusted"), (1, "identity-repeated")];
     assert_eq!(verdicts(&recorder), expected.map(|(place, word)| (place, word.to_owned())));
 }
+
+#[test]
+fn what_a_gpu_presents_is_reported_only_if_asked_for_and_answers_the_challenge() {
+    let (stage, documents) = (Stage::confidential(), Documents::development());
+    for asked in [false, true] {
+        let recorder = Recorder::default();
+        let mut driver = stage.driver();
+        driver.set_challenge([0; 32]);
+        let mut subject =
+            Guarded::new(driver, 0, trust::rng(), documents.trust(), recorder.clone());
+        if asked {
+            subject.show_evidence();
+        }
+        subject.attest().unwrap();
+        let events = recorder.events.lock().unwrap();
+        assert_eq!(events.len(), if asked { 2 } else { 1 }, "{events:?}");
+        let Some(Event::Evidence { index: 0, evidence }) = events.get(1) else { continue };
+        assert_eq!(evidence.certificates.len(), 3);
+        assert_eq!(evidence.nonce, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        let line = serde_json::to_string(&events[1]).unwrap();
+        assert!(line.len() < ravelin_report::MAX_LINE / 8, "{}", line.len());
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), events[1]);
+    }
+}

@@ -10,6 +10,7 @@ pub mod operator;
 
 mod bench;
 mod error;
+mod evidence;
 mod gpu_server;
 mod guest;
 mod images;
@@ -106,6 +107,13 @@ struct RunArgs {
     /// Classify your own images: N x 64 or N x 8 x 8 values from 0 (paper) to 16 (ink)
     #[arg(long, value_name = "FILE.npy|FILE.csv")]
     images: Option<PathBuf>,
+    /// Save what the GPUs present to the guest, for `ravelin verify apm DIR`
+    #[arg(long, value_name = "DIR")]
+    save_evidence: Option<PathBuf>,
+    /// The nonce that the GPUs must answer, from who will verify: 64 hexadecimal digits [default:
+    /// the guest's own]
+    #[arg(long, value_name = "HEX", requires = "save_evidence")]
+    nonce: Option<evidence::Nonce>,
     /// A TOML file with the same words; options on the command line win
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,

@@ -83,6 +83,19 @@ pub struct Identity {
     pub firmware: [u8; 48],
 }
 
+/// What a GPU has presented, whatever the verdict: public by nature, and enough for anyone to judge
+/// it again, with roots and a clock of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// Its chain and its signed measurements.
+    pub evidence: Evidence,
+    /// The verifier's nonce.
+    pub nonce: [u8; 32],
+    /// The guest's share in KEY_EXCHANGE (the x and y coordinates). With the nonce, what the
+    /// measurements are an answer to.
+    pub exchange_key: [u8; 96],
+}
+
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -145,6 +158,7 @@ impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
         trust: &Trust<'_>,
     ) -> Result<Attested, crate::Error> {
         self.state = State::Lost;
+        self.presented = None;
         self.device = discover(&mut self.bus, &self.clock).map_err(Error::Discover)?;
         let attested = match self.device.mode {
             Mode::Off => self.accept_plain(trust),
@@ -187,15 +201,23 @@ impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
     /// Has the GPU prove itself, judges it, and begins the session that it proved itself in.
     fn judge<R: CryptoRng>(&mut self, rng: &mut R, trust: &Trust<'_>) -> Result<Attested, Error> {
         let mut verifier_nonce = [0; 32];
-        rng.fill_bytes(&mut verifier_nonce);
+        match self.challenge {
+            Some(nonce) => verifier_nonce = nonce,
+            None => rng.fill_bytes(&mut verifier_nonce),
+        }
         let established = self.converse(rng, trust, verifier_nonce)?;
 
         let said = &established.evidence;
-        let evidence = Evidence::new(&said.chain, said.measurements.clone());
+        let exchange_key = said.exchange_key;
+        let presented = self.presented.insert(Presented {
+            evidence: Evidence::new(&said.chain, said.measurements.clone()),
+            nonce: verifier_nonce,
+            exchange_key,
+        });
         // Our own nonce and our own share: what the GPU's answer says about either is no matter.
-        let fresh = Freshness::new(&verifier_nonce, &said.exchange_key)?;
+        let fresh = Freshness::new(&verifier_nonce, &exchange_key)?;
         let Trust { policy, references, revocations, time } = *trust;
-        match verify(&evidence, policy, references, revocations, time, &fresh) {
+        match verify(&presented.evidence, policy, references, revocations, time, &fresh) {
             Verdict::Trusted { identity, model, serial, firmware, protected, .. } => {
                 self.begin(Some(&established.export_secret))?;
                 // From here on the bounds are the attested ones, not the bus's.

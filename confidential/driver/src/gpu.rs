@@ -8,6 +8,7 @@ use core::ops::Range;
 use ravelin_gpu_abi::command::{Command, Reply};
 use ravelin_gpu_abi::registers::{self, Mode};
 
+use crate::attest::Presented;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::discover::{Device, discover};
@@ -43,6 +44,9 @@ pub struct Gpu<B, M, C> {
     pub(crate) layout: Layout,
     pub(crate) device: Device,
     pub(crate) state: State,
+    /// The verifier's nonce, where the embedder has one.
+    pub(crate) challenge: Option<[u8; 32]>,
+    pub(crate) presented: Option<Presented>,
     patience_us: u64,
     traffic: Traffic,
 }
@@ -60,6 +64,8 @@ impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
             layout,
             device,
             state: State::Unattested,
+            challenge: None,
+            presented: None,
             patience_us: PATIENCE_US,
             traffic: Traffic::default(),
         })
@@ -68,6 +74,19 @@ impl<B: Bus, M: SharedMemory, C: Clock> Gpu<B, M, C> {
     /// Sets how long the GPU may be silent with requests in flight, in microseconds.
     pub fn set_patience(&mut self, patience_us: u64) {
         self.patience_us = patience_us;
+    }
+
+    /// Attests with a relying party's nonce from now on, which it will look for in what is
+    /// [presented](Gpu::presented). To this driver's own verdict it makes no difference, not even if
+    /// the host has chosen it: the answer is bound to the driver's fresh share in the key exchange.
+    pub fn set_challenge(&mut self, nonce: [u8; 32]) {
+        self.challenge = Some(nonce);
+    }
+
+    /// What the GPU has presented in the latest attestation; `None` if that did not come to signed
+    /// measurements.
+    pub fn presented(&self) -> Option<&Presented> {
+        self.presented.as_ref()
     }
 
     /// What the bus said about the GPU when the driver last looked: hints, no evidence.

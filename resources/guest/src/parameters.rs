@@ -9,6 +9,9 @@ pub enum Error {
     /// It is no number.
     #[error("{0}= on the command line is no number")]
     NotANumber(&'static str),
+    /// It is not so many bytes.
+    #[error("{0}= on the command line is not {1} bytes in hexadecimal digits")]
+    NotBytes(&'static str, usize),
 }
 
 /// The guest's parameters.
@@ -40,6 +43,25 @@ impl<'a> Parameters<'a> {
         number.map(Some).map_err(|_| Error::NotANumber(key))
     }
 
+    /// Bytes in hexadecimal digits; `None` where the key is not there.
+    ///
+    /// # Errors
+    /// The value is anything but `N` bytes.
+    pub fn bytes<const N: usize>(&self, key: &'static str) -> Result<Option<[u8; N]>, Error> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let wrong = Error::NotBytes(key, N);
+        if value.len() != 2 * N {
+            return Err(wrong);
+        }
+        let mut bytes = [0; N];
+        let nibble = |digit: u8| char::from(digit).to_digit(16).ok_or(wrong);
+        for (byte, digits) in bytes.iter_mut().zip(value.as_bytes().as_chunks::<2>().0) {
+            let [high, low] = *digits;
+            *byte = (nibble(high)? << 4 | nibble(low)?) as u8;
+        }
+        Ok(Some(bytes))
+    }
+
     /// A number that must be there.
     ///
     /// # Errors
@@ -60,6 +82,16 @@ mod tests {
         assert_eq!(parameters.number("a"), Ok(Some(16)));
         assert_eq!(parameters.get("url"), Some("x=y"));
         assert_eq!(parameters.get("word"), None);
+    }
+
+    #[test]
+    fn bytes_are_as_many_as_asked_for_in_digits() {
+        let parameters = Parameters::new("a=00fF b=00f c=00f+ d=0x00 e=");
+        assert_eq!(parameters.bytes("a"), Ok(Some([0, 255])));
+        for key in ["b", "c", "d", "e"] {
+            assert_eq!(parameters.bytes::<2>(key), Err(Error::NotBytes(key, 2)), "{key}");
+        }
+        assert_eq!(parameters.bytes::<2>("f"), Ok(None));
     }
 
     #[test]

@@ -41,6 +41,14 @@ pub enum Event {
         /// Microseconds from the first request to the verdict.
         attest_us: u64,
     },
+    /// What a GPU has presented, for a relying party to judge; only where the launcher asks for it.
+    Evidence {
+        /// Place of the GPU.
+        index: u32,
+        /// As the GPU presented it, whatever the guest's own verdict.
+        #[serde(flatten)]
+        evidence: Evidence,
+    },
     /// A GPU's session ended without the driver wanting it; the driver attests anew.
     GpuLost {
         /// Place of the GPU.
@@ -59,6 +67,24 @@ pub enum Event {
         /// What happened, for a person; empty on success.
         message: String,
     },
+}
+
+/// What a GPU has presented: an element of a file with schema "ravelin.evidence/1". Public by
+/// nature. Every field is base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The certificates, DER, the root first.
+    pub certificates: Vec<String>,
+    /// GET_VERSION to ALGORITHMS.
+    pub vca: String,
+    /// GET_MEASUREMENTS.
+    pub request: String,
+    /// MEASUREMENTS, with its signature.
+    pub response: String,
+    /// The verifier's nonce, 32 bytes.
+    pub nonce: String,
+    /// The guest's share in KEY_EXCHANGE, 96 bytes.
+    pub exchange_key: String,
 }
 
 /// One pass of a workload on one GPU.

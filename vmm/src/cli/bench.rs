@@ -87,6 +87,7 @@ fn measure(
         parameters: format!("workload=bench size={} chunk={}", size.0, chunk.0),
         payload: Vec::new(),
         reference: None,
+        evidence: None,
         image: arguments.guest_image.as_deref(),
         started,
     };

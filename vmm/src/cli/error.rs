@@ -1,7 +1,7 @@
 //! Everything that can keep a command from being done, with its exit code.
 
 use super::exit::ExitCode;
-use super::images;
+use super::{evidence, images};
 use crate::control::client;
 use crate::{boot, config, kvm, layout, machine, runtime, vm};
 use std::io;
@@ -58,6 +58,9 @@ pub enum Error {
     /// The program that a subcommand runs is there and does not start.
     #[error("cannot start {}", .0.display())]
     ToolBroken(PathBuf, #[source] io::Error),
+    /// There is no evidence to save, or nowhere to save it.
+    #[error(transparent)]
+    Evidence(#[from] evidence::Error),
     /// The GPU does not come up.
     #[error("the GPU does not come up")]
     Gpu(#[from] ravelin_gpu_model::Error),
@@ -88,6 +91,7 @@ impl Error {
             Error::Machine(_) => ExitCode::Internal,
             Error::Listen(..) => ExitCode::Listen,
             Error::Capture(..) => ExitCode::Capture,
+            Error::Evidence(_) => ExitCode::Evidence,
             Error::ToolAbsent { .. } => ExitCode::ToolAbsent,
             Error::ToolBroken(..) => ExitCode::ToolBroken,
             Error::Gpu(_) => ExitCode::Internal,

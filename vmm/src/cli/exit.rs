@@ -58,6 +58,8 @@ pub enum ExitCode {
     Listen = 40,
     /// The capture cannot be written.
     Capture = 41,
+    /// The evidence cannot be written, or there is none.
+    Evidence = 42,
     /// The program that the subcommand runs is not installed.
     ToolAbsent = 50,
     /// The program that the subcommand runs cannot be started.
@@ -98,6 +100,7 @@ Exit codes:
   33  control-failed       the VM refused the request
   40  listen               the server cannot listen on the address
   41  capture              the capture cannot be written
+  42  evidence             the evidence cannot be written, or there is none
   50  tool-absent          the program that the subcommand runs is not installed
   51  tool-broken          the program that the subcommand runs cannot be started
  130  interrupted          ended by SIGINT
@@ -134,6 +137,7 @@ impl ExitCode {
             ExitCode::ControlFailed => "control-failed",
             ExitCode::Listen => "listen",
             ExitCode::Capture => "capture",
+            ExitCode::Evidence => "evidence",
             ExitCode::ToolAbsent => "tool-absent",
             ExitCode::ToolBroken => "tool-broken",
             ExitCode::Interrupted => "interrupted",

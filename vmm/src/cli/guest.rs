@@ -3,6 +3,7 @@
 //! A report decides what `ravelin` prints and with which code it ends, nothing else. What makes no
 //! sense is counted and left out; nothing grows with the number of lines.
 
+use super::evidence::EvidenceFile;
 use super::foreign::printable;
 use super::output::Progress;
 use crate::runtime::EventLog;
@@ -78,6 +79,7 @@ pub(super) struct Listener {
     reference: Option<Reference>,
     progress: Progress,
     log: Option<Arc<EventLog>>,
+    evidence: Option<EvidenceFile>,
     shown: Option<Instant>,
 }
 
@@ -101,7 +103,13 @@ impl Listener {
         log: Option<Arc<EventLog>>,
     ) -> Self {
         let gpus = gpus.try_into().unwrap_or(u32::MAX);
-        Self { summary: Summary::default(), gpus, reference, progress, log, shown: None }
+        let (summary, evidence, shown) = (Summary::default(), None, None);
+        Self { summary, gpus, reference, progress, log, evidence, shown }
+    }
+
+    /// A listener that saves what GPUs have presented, where there is a file for it.
+    pub(super) fn with_evidence(self, evidence: Option<EvidenceFile>) -> Self {
+        Self { evidence, ..self }
     }
 
     /// Takes a line.
@@ -123,6 +131,11 @@ impl Listener {
         &self.summary
     }
 
+    /// The file of evidence, for good.
+    pub(super) fn take_evidence(&mut self) -> Option<EvidenceFile> {
+        self.evidence.take()
+    }
+
     /// Takes an event; `None` where it cannot be.
     fn event(&mut self, event: Event) -> Option<()> {
         match event {
@@ -142,6 +155,12 @@ impl Listener {
                     rounds: self.summary.gpus.get(&index).map_or(0, |before| before.rounds),
                 };
                 self.judged(index, gpu, attest_us)?;
+            }
+            Event::Evidence { index, evidence } => {
+                let file = self.evidence.as_mut()?;
+                if file.take(index, evidence)? {
+                    self.progress.say("evidence", format_args!("{}", file.path().display()));
+                }
             }
             Event::GpuLost { index, reason } => {
                 (index < self.gpus).then_some(())?;

@@ -4,6 +4,7 @@
 //! reverse order, whatever happens.
 
 use super::Error;
+use super::evidence::{self, EvidenceFile};
 use super::exit::ExitCode;
 use super::guest::{Listener, Reference, Summary};
 use super::output::Progress;
@@ -20,7 +21,7 @@ use crate::vcpu::Exit;
 use crate::vm::VmConfig;
 use ravelin_devices::serial::{LineSink, SerialPort};
 use ravelin_report::MAX_LINE;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub(super) struct Launch<'a> {
     pub(super) payload: Vec<u8>,
     /// What its results must be.
     pub(super) reference: Option<Reference>,
+    /// Where to save what the GPUs present.
+    pub(super) evidence: Option<EvidenceFile>,
     /// Another image than the built-in one.
     pub(super) image: Option<&'a Path>,
     /// When the process began.
@@ -50,6 +53,8 @@ pub(super) struct Outcome {
     pub(super) exit: Exit,
     /// The signal that ended it, as an exit code.
     pub(super) signal: Option<ExitCode>,
+    /// Where the GPUs' evidence is, if it was to be saved.
+    pub(super) evidence: Option<Result<PathBuf, evidence::Error>>,
     /// From the process's start to the guest's first instruction.
     pub(super) boot: Option<Duration>,
 }
@@ -65,8 +70,9 @@ impl Launch<'_> {
         let name = self.spec.name.clone().unwrap_or_else(Name::of_this_process);
         let directory = RuntimeRoot::from_environment().take(&name)?;
         let log = Arc::new(directory.event_log()?);
-        let listener =
-            Listener::new(self.spec.gpus.len(), self.reference, progress, Some(log.clone()));
+        let gpus = self.spec.gpus.len();
+        let listener = Listener::new(gpus, self.reference, progress, Some(log.clone()))
+            .with_evidence(self.evidence);
         let listener = Arc::new(Mutex::new(listener));
         let console = Console::new();
         let report = {
@@ -104,9 +110,11 @@ impl Launch<'_> {
         let first_instruction = machine.first_instruction();
         let exit = machine.run()?;
         log.append(&serde_json::json!({ "event": "ended" }));
-        let summary = listener.lock().unwrap_or_else(PoisonError::into_inner).summary().clone();
+        let mut listener = listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let summary = listener.summary().clone();
+        let evidence = listener.take_evidence().map(EvidenceFile::finish);
         let boot = first_instruction.get().map(|first| first.duration_since(self.started));
-        Ok(Outcome { summary, exit, signal: signals.exit_code(), boot })
+        Ok(Outcome { summary, exit, signal: signals.exit_code(), evidence, boot })
     }
 }
 

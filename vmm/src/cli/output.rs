@@ -50,6 +50,11 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Shows an error and its causes in one line.
 pub(crate) fn failure(error: &dyn Error) {
+    problem(&in_one_line(error));
+}
+
+/// An error and its causes.
+pub(crate) fn in_one_line(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -57,7 +62,7 @@ pub(crate) fn failure(error: &dyn Error) {
         line += &error.to_string();
         cause = error.source();
     }
-    problem(&line);
+    line
 }
 
 /// Shows a problem in one line.

@@ -1,5 +1,6 @@
 //! `ravelin run`: a guest, its workload, and whether the result is the plain computation's.
 
+use super::evidence::EvidenceFile;
 use super::exit::ExitCode;
 use super::guest::{JudgedGpu, Reference};
 use super::launch::{Judgement, Launch, Outcome};
@@ -10,6 +11,7 @@ use crate::platform::Platform;
 use ravelin_digits::{EMBEDDED, Payload, reference};
 use ravelin_report::Transfer;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// The object of `--json`. Fields that a run did not come to are null.
@@ -24,6 +26,8 @@ struct RunReport {
     attest_us: Option<u64>,
     /// In the order in which the guest finds them; only those judged.
     gpus: Vec<JudgedGpu>,
+    /// The file with what they presented, where that was to be saved.
+    evidence: Option<PathBuf>,
     transfer: Transfer,
     workload: WorkloadReport,
     result: String,
@@ -61,11 +65,18 @@ pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
     if spec.platform == Platform::None {
         Progress::new().warn("platform none: nothing protects the guest from this host");
     }
+    let directory = arguments.save_evidence.as_deref();
+    let evidence = directory.map(|path| EvidenceFile::new(path, spec.gpus.len())).transpose();
+    let evidence = match evidence {
+        Ok(evidence) => evidence,
+        Err(error) => return refuse(&error.into(), arguments.json, Some(&spec)),
+    };
     let reference = work.reference.clone();
     let launch = Launch {
         spec: &spec,
         workload: &spec.workload.to_string(),
-        parameters: format!("workload={} repeat={}", spec.workload, spec.repeat),
+        parameters: parameters(&spec, arguments),
+        evidence,
         payload: work.payload,
         reference: work.reference,
         image: arguments.guest_image.as_deref(),
@@ -75,7 +86,7 @@ pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
         Ok(outcome) => outcome,
         Err(error) => return refuse(&error, arguments.json, Some(&spec)),
     };
-    let judgement = judge(&spec, &outcome);
+    let judgement = with_evidence(judge(&spec, &outcome), &outcome);
     let report = report(&spec, &outcome, reference.as_ref(), &judgement);
     if let Some(line) = &judgement.line {
         output::problem(line);
@@ -138,6 +149,34 @@ fn work(spec: &VmSpec) -> Result<Work, Error> {
     Ok(Work { payload: bytes, reference: Some(reference) })
 }
 
+/// What the guest's command line ends with.
+fn parameters(spec: &VmSpec, arguments: &RunArgs) -> String {
+    let mut words = format!("workload={} repeat={}", spec.workload, spec.repeat);
+    if arguments.save_evidence.is_some() {
+        words += " evidence=report";
+    }
+    if let Some(nonce) = &arguments.nonce {
+        words += &format!(" nonce={nonce}");
+    }
+    words
+}
+
+/// A run whose evidence was to be saved is no success without it. Any other end says more.
+fn with_evidence(judgement: Judgement, outcome: &Outcome) -> Judgement {
+    match &outcome.evidence {
+        Some(Err(error)) if judgement.exit == ExitCode::Ok => Judgement {
+            exit: ExitCode::Evidence,
+            result: ExitCode::Evidence.name().into(),
+            line: Some(output::in_one_line(error)),
+        },
+        Some(Err(error)) => {
+            output::failure(error);
+            judgement
+        }
+        _ => judgement,
+    }
+}
+
 /// A guest that claims success must have shown a result of every GPU.
 fn judge(spec: &VmSpec, outcome: &Outcome) -> Judgement {
     let judgement = outcome.judge();
@@ -175,6 +214,7 @@ fn report(
         boot_us: outcome.boot.map(|boot| boot.as_micros() as u64),
         attest_us: summary.attest_us,
         gpus: summary.gpus.values().cloned().collect(),
+        evidence: outcome.evidence.as_ref().and_then(|saved| saved.as_ref().ok()).cloned(),
         transfer: summary.transfer,
         workload: WorkloadReport {
             name: spec.workload.to_string(),
@@ -200,6 +240,7 @@ fn refuse(error: &Error, json: bool, spec: Option<&VmSpec>) -> ExitCode {
             boot_us: None,
             attest_us: None,
             gpus: Vec::new(),
+            evidence: None,
             transfer: Transfer::default(),
             workload: WorkloadReport {
                 name: spec.workload.to_string(),
@@ -247,6 +288,9 @@ fn summarize(spec: &VmSpec, outcome: &Outcome, report: &RunReport) {
     }
     if let Some(attest_us) = report.attest_us {
         row("attested", format!("in {:.1} ms", attest_us as f64 / 1e3));
+    }
+    if let Some(path) = &report.evidence {
+        row("evidence", format!("{}, for `ravelin verify apm`", path.display()));
     }
     summarize_work(outcome, report, row);
     let result = &report.result;

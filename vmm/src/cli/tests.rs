@@ -63,6 +63,7 @@ fn the_table_of_exit_codes_has_each_code_with_its_name() {
         ControlFailed,
         Listen,
         Capture,
+        Evidence,
         ToolAbsent,
         ToolBroken,
         Interrupted,

@@ -3,10 +3,11 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use base64ct::{Base64, Encoding};
 use rand_core::CryptoRng;
-use ravelin_driver::attest::{Attested, Standing, Trust};
+use ravelin_driver::attest::{Attested, Presented, Standing, Trust};
 use ravelin_driver::{Bus, Clock, Gpu, SharedMemory, Traffic};
-use ravelin_report::{Event, Transfer};
+use ravelin_report::{Event, Evidence, Transfer};
 
 use super::task::{Error, Host, hex, in_words};
 
@@ -33,6 +34,8 @@ pub struct Guarded<'a, B, M, C, R, H> {
     identity: Option<Identity>,
     /// Who it must not be.
     others: Vec<Identity>,
+    /// Whether what it presents is reported.
+    shown: bool,
 }
 
 /// What came of an attestation. Nobody has been told yet.
@@ -94,7 +97,17 @@ impl Judged {
 impl<'a, B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host> Guarded<'a, B, M, C, R, H> {
     /// Takes charge of a GPU.
     pub fn new(gpu: Gpu<B, M, C>, index: u32, rng: R, trust: Trust<'a>, host: H) -> Self {
-        Guarded { gpu, host, index, rng, trust, losses: 0, identity: None, others: Vec::new() }
+        Guarded {
+            gpu,
+            host,
+            index,
+            rng,
+            trust,
+            losses: 0,
+            identity: None,
+            others: Vec::new(),
+            shown: false,
+        }
     }
 
     /// Place of the GPU among the guest's GPUs.
@@ -105,6 +118,11 @@ impl<'a, B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host> Guarded<'a, B
     /// Who the GPU proved to be last.
     pub fn identity(&self) -> Option<Identity> {
         self.identity
+    }
+
+    /// Reports what the GPU presents from now on, for a relying party to judge.
+    pub fn show_evidence(&mut self) {
+        self.shown = true;
     }
 
     /// From now on the GPU is refused where it proves to be one of these devices.
@@ -134,6 +152,12 @@ impl<'a, B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host> Guarded<'a, B
     /// The refusal.
     pub fn conclude(&mut self, judged: Judged) -> Result<(), Error> {
         self.host.report(&judged.event(self.index));
+        if self.shown
+            && let Some(presented) = self.gpu.presented()
+        {
+            let evidence = encoded(presented);
+            self.host.report(&Event::Evidence { index: self.index, evidence });
+        }
         self.identity = judged.identity();
         if judged.outcome.is_err() {
             self.gpu.end_session();
@@ -193,6 +217,19 @@ impl<'a, B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host> Guarded<'a, B
         }
         self.host.pause(AFTER_LOSS_US);
         Ok(())
+    }
+}
+
+/// What a GPU presented, in the report's words.
+fn encoded(Presented { evidence, nonce, exchange_key }: &Presented) -> Evidence {
+    let measurements = &evidence.measurements;
+    Evidence {
+        certificates: evidence.certificates.iter().map(|der| Base64::encode_string(der)).collect(),
+        vca: Base64::encode_string(&measurements.vca),
+        request: Base64::encode_string(&measurements.request),
+        response: Base64::encode_string(&measurements.response),
+        nonce: Base64::encode_string(nonce),
+        exchange_key: Base64::encode_string(exchange_key),
     }
 }
 

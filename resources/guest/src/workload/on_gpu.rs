@@ -120,9 +120,17 @@ fn open<'a>(
     trust: Trust<'a>,
 ) -> Result<Subject<'a>, Failure> {
     let shared = machine.take_shared(layout.length()).ok_or_else(no_memory)?;
-    let gpu = Gpu::open(gpu, shared, machine.clock, layout)
+    let mut gpu = Gpu::open(gpu, shared, machine.clock, layout)
         .map_err(|error| Failure::new(error.code(), &error))?;
-    Ok(Guarded::new(gpu, place, machine.rng, trust, Console { clock: machine.clock }))
+    if let Some(nonce) = machine.parameters.bytes("nonce")? {
+        gpu.set_challenge(nonce);
+    }
+    let console = Console { clock: machine.clock };
+    let mut subject = Guarded::new(gpu, place, machine.rng, trust, console);
+    if machine.parameters.get("evidence") == Some("report") {
+        subject.show_evidence();
+    }
+    Ok(subject)
 }
 
 fn layout(machine: &Machine) -> Result<Layout, Failure> {
