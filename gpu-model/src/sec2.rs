@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use getrandom::SysRng;
 use p384::ecdsa::signature::Signer;
+use p384::ecdsa::signature::hazmat::PrehashSigner;
 use p384::ecdsa::{Signature, SigningKey};
 use rand_core::UnwrapErr;
 use ravelin_dice::security::{SECURITY_CONFIGURATION_INDEX, SVN_INDEX, encode_svn};
@@ -127,6 +128,11 @@ impl Device for Speaker {
 
     fn sign(&self, message: &[u8; SIGNED_SIZE]) -> Option<[u8; 96]> {
         let signature: Signature = self.0.attestation_key.try_sign(message).ok()?;
+        Some(signature.to_bytes().into())
+    }
+
+    fn sign_digest(&self, digest: &[u8; 48]) -> Option<[u8; 96]> {
+        let signature: Signature = self.0.attestation_key.sign_prehash(digest).ok()?;
         Some(signature.to_bytes().into())
     }
 

@@ -47,7 +47,7 @@ impl CertificateChain {
         if usize::from(length) != bytes.len() {
             return Err(value("Length", length));
         }
-        reader.reserved(2)?;
+        reader.skip(2)?;
         reader.array::<48>()?;
         let mut ends = Vec::new();
         while !reader.is_empty() {

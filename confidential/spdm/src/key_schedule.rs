@@ -8,7 +8,8 @@
 //!                                              `-(TH2)--> export master secret
 //! ```
 //!
-//! Each direction's secret gives a key and an IV; a handshake secret, a finished key besides.
+//! Each direction's secret gives a key and an IV; a handshake secret, a finished key besides; a data
+//! secret, the next one.
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -48,6 +49,15 @@ pub(crate) struct DataSecrets {
     pub(crate) requester: DirectionKeys,
     pub(crate) responder: DirectionKeys,
     pub(crate) export: ExportMasterSecret,
+    /// For the keys after these.
+    pub(crate) traffic: TrafficSecrets,
+}
+
+/// The data secrets of both directions, from which KEY_UPDATE makes the next keys.
+pub(crate) struct TrafficSecrets {
+    version: Version,
+    requester: Secret,
+    responder: Secret,
 }
 
 impl HandshakeSecrets {
@@ -71,11 +81,33 @@ impl HandshakeSecrets {
         let version = self.version;
         let salt = secret(version, &self.handshake, b"derived", &[]);
         let master = extract(salt.as_slice(), &[0; HASH_SIZE]);
+        let requester = secret(version, &master, b"req app data", th2);
+        let responder = secret(version, &master, b"rsp app data", th2);
         DataSecrets {
-            requester: direction(version, &secret(version, &master, b"req app data", th2)),
-            responder: direction(version, &secret(version, &master, b"rsp app data", th2)),
+            requester: direction(version, &requester),
+            responder: direction(version, &responder),
             export: ExportMasterSecret::new(*secret(version, &master, b"exp master", th2)),
+            traffic: TrafficSecrets { version, requester, responder },
         }
+    }
+}
+
+impl TrafficSecrets {
+    /// The next keys of the requester's direction; the secret of the last ones is gone.
+    pub(crate) fn update_requester(&mut self) -> DirectionKeys {
+        self.requester = secret(self.version, &self.requester, b"traffic upd", &[]);
+        direction(self.version, &self.requester)
+    }
+
+    /// The next keys of the responder's direction, in case that it agrees to them.
+    pub(crate) fn responder_ahead(&self) -> DirectionKeys {
+        direction(self.version, &secret(self.version, &self.responder, b"traffic upd", &[]))
+    }
+
+    /// The next keys of the responder's direction.
+    pub(crate) fn update_responder(&mut self) -> DirectionKeys {
+        self.responder = secret(self.version, &self.responder, b"traffic upd", &[]);
+        direction(self.version, &self.responder)
     }
 }
 

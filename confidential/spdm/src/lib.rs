@@ -2,8 +2,8 @@
 //!
 //! [`requester`] is the driver's side, [`responder`] the GPU's. Bytes go in, bytes and events come
 //! out; who carries them (a PCIe mailbox, a socket, a test) is not this crate's business, nor is
-//! what a certificate or a measurement ought to say. Version 1.2, with one suite of algorithms:
-//! ECDSA P-384, SHA-384, secp384r1, AES-256-GCM. Whoever answers with less is refused.
+//! what a certificate or a measurement ought to say. Versions 1.1 to 1.3, with one suite of
+//! algorithms: ECDSA P-384, SHA-384, secp384r1, AES-256-GCM. Whoever answers with less is refused.
 //!
 //! | module | what |
 //! | --- | --- |
@@ -14,6 +14,7 @@
 //! | [`session`] | the records of a session |
 //! | [`transport`] | what carries messages |
 //! | `transcript`, `signature`, `key_schedule` | what binds all of it together |
+//! | `transfer` | messages too long for one piece |
 //! | `suite` | the capabilities and algorithms that both sides ask for and settle on |
 
 #![no_std]
@@ -35,8 +36,11 @@ mod suite;
 #[cfg(test)]
 mod test_support;
 mod transcript;
+mod transfer;
 pub mod transport;
 pub mod version;
+#[cfg(test)]
+mod versions_tests;
 mod wire;
 
 pub use certificate_chain::{CertificateChain, ChainRefused, ChainVerifier};

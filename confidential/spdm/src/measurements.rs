@@ -9,7 +9,7 @@ use p384::ecdsa::VerifyingKey;
 use sha2::{Digest, Sha384};
 
 use crate::message::measurements::{GetMeasurements, MeasurementsResponse, Operation};
-use crate::message::{self, algorithms::MEASUREMENT_SPECIFICATION_DMTF};
+use crate::message::{self, Header, algorithms::MEASUREMENT_SPECIFICATION_DMTF};
 use crate::signature::{self, Purpose};
 use crate::version::Version;
 use crate::wire::{DecodeError, Reader, value};
@@ -164,7 +164,7 @@ pub enum TranscriptError {
 /// besides the device's public key, to check it again elsewhere and later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeasurementTranscript {
-    /// GET_VERSION to ALGORITHMS, in order.
+    /// GET_VERSION to ALGORITHMS, in order. In version 1.1 the signature does not cover it.
     pub vca: Vec<u8>,
     /// GET_MEASUREMENTS.
     pub request: Vec<u8>,
@@ -216,12 +216,15 @@ impl MeasurementTranscript {
         let (_, response) = self.decode()?;
         let signature = response.signature.ok_or(TranscriptError::NotAll)?;
         let signed = self.response.len() - signature.len();
+        let version = self.version()?;
+        // 1.1 leaves the negotiation out of what is signed.
+        let vca = if version >= Version::V1_2 { self.vca.as_slice() } else { &[] };
         let digest = Sha384::new()
-            .chain_update(&self.vca)
+            .chain_update(vca)
             .chain_update(&self.request)
             .chain_update(self.response.get(..signed).unwrap_or_default())
             .finalize();
-        if signature::verify(key, Purpose::Measurements, &digest.into(), &signature) {
+        if signature::verify(key, version, Purpose::Measurements, &digest.into(), &signature) {
             Ok(measurements)
         } else {
             Err(TranscriptError::BadSignature)
@@ -229,10 +232,20 @@ impl MeasurementTranscript {
     }
 
     fn decode(&self) -> Result<(GetMeasurements, MeasurementsResponse), TranscriptError> {
-        let request: GetMeasurements = message::decode(&self.request, Version::V1_2, ())?;
+        let version = self.version()?;
+        let request: GetMeasurements = message::decode(&self.request, version, ())?;
         let signed = request.signature.is_some();
-        let response = message::decode(&self.response, Version::V1_2, signed)?;
+        let response: MeasurementsResponse = message::decode(&self.response, version, signed)?;
+        if response.context != request.context {
+            return Err(value("RequesterContext", u64::from_le_bytes(response.context)).into());
+        }
         Ok((request, response))
+    }
+
+    /// The version that was agreed, as the request says.
+    fn version(&self) -> Result<Version, TranscriptError> {
+        let found = Header::peek(&self.request)?.version;
+        Ok(Version::negotiable(found).ok_or(DecodeError::Version { found })?)
     }
 }
 

@@ -56,6 +56,17 @@ pub(crate) struct SecuredSession {
     framing: Framing,
     sending: RecordKeys,
     receiving: RecordKeys,
+    /// The peer's last keys, until it has proved that it has the new ones.
+    superseded: Option<RecordKeys>,
+}
+
+/// Which of the peer's keys a record is under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Under {
+    /// The keys that are in force.
+    Current,
+    /// The last ones, where the peer has not proved yet that it has the new ones.
+    Superseded,
 }
 
 struct RecordKeys {
@@ -76,6 +87,30 @@ impl SecuredSession {
             framing,
             sending: RecordKeys::new(sending),
             receiving: RecordKeys::new(receiving),
+            superseded: None,
+        }
+    }
+
+    /// From here on records are sealed with other keys.
+    pub(crate) fn update_sending(&mut self, keys: &DirectionKeys) {
+        self.sending = RecordKeys::new(keys);
+    }
+
+    /// The peer will use other keys. Until [`SecuredSession::forget_superseded`], it may not have
+    /// begun to.
+    pub(crate) fn update_receiving(&mut self, keys: &DirectionKeys) {
+        self.superseded = Some(core::mem::replace(&mut self.receiving, RecordKeys::new(keys)));
+    }
+
+    /// The peer has used its new keys.
+    pub(crate) fn forget_superseded(&mut self) {
+        self.superseded = None;
+    }
+
+    /// The peer will not use new keys after all.
+    pub(crate) fn reinstate_superseded(&mut self) {
+        if let Some(keys) = self.superseded.take() {
+            self.receiving = keys;
         }
     }
 
@@ -122,38 +157,28 @@ impl SecuredSession {
 
     /// The message in a record, which must be the next one.
     pub(crate) fn open(&mut self, record: &[u8]) -> Result<Zeroizing<Vec<u8>>, SessionError> {
-        let mut reader = Reader::new(record);
-        let id = reader.u32()?;
-        if id != self.id {
-            return Err(SessionError::UnknownSession { found: id });
-        }
-        let transmitted = reader.bytes(self.framing.sequence_size)?;
-        let length = reader.u16()?;
-        let header_size = record.len() - reader.rest().len();
-        let mut rest = Reader::new(reader.bytes(length.into())?);
-        reader.finish(self.framing.alignment)?;
-        let body_size = rest
-            .rest()
-            .len()
-            .checked_sub(TAG_SIZE)
-            .ok_or_else(|| DecodeError::Truncated { missing: TAG_SIZE - rest.rest().len() })?;
-        let mut body = Zeroizing::new(rest.bytes(body_size)?.to_vec());
-        let tag: [u8; TAG_SIZE] = rest.array()?;
+        self.receiving.open(self.id, self.framing, record)
+    }
 
+    /// The message in a record, which must be the next one under either of the peer's keys.
+    pub(crate) fn open_either(
+        &mut self,
+        record: &[u8],
+    ) -> Result<(Zeroizing<Vec<u8>>, Under), SessionError> {
+        let Some(superseded) = &mut self.superseded else {
+            return Ok((self.open(record)?, Under::Current));
+        };
         let sequence = self.receiving.sequence;
-        if sequence.to_le_bytes().get(..transmitted.len()) != Some(transmitted) {
-            return Err(SessionError::Forged);
+        match self.receiving.open(self.id, self.framing, record) {
+            Ok(message) => Ok((message, Under::Current)),
+            Err(SessionError::Forged) => {
+                let message = superseded.open(self.id, self.framing, record)?;
+                // The record was another key's, and no try at this one.
+                self.receiving.sequence = sequence;
+                Ok((message, Under::Superseded))
+            }
+            Err(error) => Err(error),
         }
-        self.receiving.next()?;
-        let header = record.get(..header_size).unwrap_or_default();
-        let nonce = self.receiving.nonce(sequence);
-        self.receiving
-            .cipher
-            .decrypt_inout_detached(&nonce.into(), header, body.as_mut_slice().into(), &tag.into())
-            .map_err(|_| SessionError::Forged)?;
-
-        // Whoever sealed a record that is malformed inside has lost the thread as much as a forger.
-        message_in(&body, self.framing.inner_type).map_err(|_| SessionError::Forged)
     }
 }
 
@@ -174,6 +199,45 @@ impl RecordKeys {
         }
         self.sequence += 1;
         Ok(sequence)
+    }
+
+    fn open(
+        &mut self,
+        id: u32,
+        framing: Framing,
+        record: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SessionError> {
+        let mut reader = Reader::new(record);
+        let found = reader.u32()?;
+        if found != id {
+            return Err(SessionError::UnknownSession { found });
+        }
+        let transmitted = reader.bytes(framing.sequence_size)?;
+        let length = reader.u16()?;
+        let header_size = record.len() - reader.rest().len();
+        let mut rest = Reader::new(reader.bytes(length.into())?);
+        reader.finish(framing.alignment)?;
+        let body_size = rest
+            .rest()
+            .len()
+            .checked_sub(TAG_SIZE)
+            .ok_or_else(|| DecodeError::Truncated { missing: TAG_SIZE - rest.rest().len() })?;
+        let mut body = Zeroizing::new(rest.bytes(body_size)?.to_vec());
+        let tag: [u8; TAG_SIZE] = rest.array()?;
+
+        let sequence = self.sequence;
+        if sequence.to_le_bytes().get(..transmitted.len()) != Some(transmitted) {
+            return Err(SessionError::Forged);
+        }
+        self.next()?;
+        let header = record.get(..header_size).unwrap_or_default();
+        let nonce = self.nonce(sequence);
+        self.cipher
+            .decrypt_inout_detached(&nonce.into(), header, body.as_mut_slice().into(), &tag.into())
+            .map_err(|_| SessionError::Forged)?;
+
+        // Whoever sealed a record that is malformed inside has lost the thread as much as a forger.
+        message_in(&body, framing.inner_type).map_err(|_| SessionError::Forged)
     }
 
     /// The IV with the sequence number, little-endian, exclusive-ored into its first bytes.

@@ -1,7 +1,7 @@
 //! What both sides can do and settle on: one set of capabilities, one algorithm of each kind.
 //!
-//! The responder picks from any offer; the requester takes nothing less than what it offered, so a
-//! downgrade has nothing to go down to.
+//! The responder picks from any offer, and picks nothing where there is nothing to pick; the
+//! requester takes nothing less than what it offered, so a downgrade has nothing to go down to.
 
 use crate::message::algorithms::{
     AES_256_GCM, Algorithm, AlgorithmType, AlgorithmsResponse, ECDSA_P384, MEASUREMENT_SHA_384,
@@ -9,9 +9,13 @@ use crate::message::algorithms::{
     SPDM_KEY_SCHEDULE,
 };
 use crate::message::capabilities::{Capabilities, Flags};
+use crate::version::Version;
 
-/// Most bytes of a message either way.
+/// Most bytes of a message either way, in one piece.
 pub(crate) const DATA_TRANSFER_SIZE: u32 = 4096;
+
+/// Most bytes of a message that is put together from chunks.
+pub(crate) const MAX_MESSAGE_SIZE: u32 = 0x1_1000;
 
 /// What a session needs on either side.
 pub(crate) const SESSION_FLAGS: Flags = Flags::KEY_EX.union(Flags::ENCRYPT).union(Flags::MAC);
@@ -19,22 +23,29 @@ pub(crate) const SESSION_FLAGS: Flags = Flags::KEY_EX.union(Flags::ENCRYPT).unio
 /// What the requester needs the responder to do.
 pub(crate) const RESPONDER_NEEDS: Flags = SESSION_FLAGS.union(Flags::CERT).union(Flags::MEAS_SIG);
 
-pub(crate) fn requester_capabilities() -> Capabilities {
-    capabilities(SESSION_FLAGS)
+/// What either side can do besides, if it wants to.
+pub(crate) const FEATURES: Flags = Flags::HBEAT.union(Flags::KEY_UPD).union(Flags::CHUNK);
+
+/// The requester's capabilities with some of the [`FEATURES`].
+pub(crate) fn requester_capabilities(version: Version, features: Flags) -> Capabilities {
+    capabilities(version, SESSION_FLAGS.union(features.intersection(FEATURES)))
 }
 
 /// The leaf of a device's chain is an alias certificate, made anew at each boot.
-pub(crate) fn responder_capabilities() -> Capabilities {
-    capabilities(RESPONDER_NEEDS.union(Flags::ALIAS_CERT))
+pub(crate) fn responder_capabilities(version: Version) -> Capabilities {
+    let besides = FEATURES.union(Flags::CHAL).union(Flags::ALIAS_CERT);
+    capabilities(version, RESPONDER_NEEDS.union(besides))
 }
 
-fn capabilities(flags: Flags) -> Capabilities {
+fn capabilities(version: Version, flags: Flags) -> Capabilities {
+    let flags = flags.intersection(Flags::of(version));
+    let chunks = flags.contains(Flags::CHUNK);
     Capabilities {
         // A second: ample for three operations on P-384.
         timeout_exponent: 20,
         flags,
         data_transfer_size: DATA_TRANSFER_SIZE,
-        max_message_size: DATA_TRANSFER_SIZE,
+        max_message_size: if chunks { MAX_MESSAGE_SIZE } else { DATA_TRANSFER_SIZE },
     }
 }
 
@@ -48,12 +59,17 @@ fn settled(kind: AlgorithmType) -> u16 {
     }
 }
 
+/// The format of opaque data that there is to agree on; 1.1 has one only.
+fn opaque_format(version: Version) -> u8 {
+    if version >= Version::V1_2 { OPAQUE_DATA_FORMAT_1 } else { 0 }
+}
+
 /// The requester's offer.
-pub(crate) fn offer() -> NegotiateAlgorithms {
+pub(crate) fn offer(version: Version) -> NegotiateAlgorithms {
     let kinds = [AlgorithmType::Dhe, AlgorithmType::Aead, AlgorithmType::KeySchedule];
     NegotiateAlgorithms {
         measurement_specification: MEASUREMENT_SPECIFICATION_DMTF,
-        other_parameters: OPAQUE_DATA_FORMAT_1,
+        other_parameters: opaque_format(version),
         base_asymmetric: ECDSA_P384,
         base_hash: SHA_384,
         extended: (0, 0),
@@ -63,49 +79,68 @@ pub(crate) fn offer() -> NegotiateAlgorithms {
     }
 }
 
-/// The responder's choice from an offer; `None` where the offer lacks something.
-pub(crate) fn choose(offer: &NegotiateAlgorithms) -> Option<AlgorithmsResponse> {
-    let offers = offer.measurement_specification & MEASUREMENT_SPECIFICATION_DMTF != 0
-        && offer.other_parameters & OPAQUE_DATA_FORMAT_1 != 0
-        && offer.base_asymmetric & ECDSA_P384 != 0
-        && offer.base_hash & SHA_384 != 0
-        && [AlgorithmType::Dhe, AlgorithmType::Aead, AlgorithmType::KeySchedule].iter().all(
-            |kind| {
-                offer
-                    .algorithms
-                    .iter()
-                    .any(|offered| offered.kind == *kind && offered.supported & settled(*kind) != 0)
-            },
-        );
-    offers.then(|| AlgorithmsResponse {
-        measurement_specification: MEASUREMENT_SPECIFICATION_DMTF,
-        other_parameters: OPAQUE_DATA_FORMAT_1,
-        measurement_hash: MEASUREMENT_SHA_384,
-        base_asymmetric: ECDSA_P384,
-        base_hash: SHA_384,
+/// The responder's choice from an offer: zero where the offer lacks what can be picked.
+pub(crate) fn choose(version: Version, offer: &NegotiateAlgorithms) -> AlgorithmsResponse {
+    let measurement_specification =
+        offer.measurement_specification & MEASUREMENT_SPECIFICATION_DMTF;
+    AlgorithmsResponse {
+        measurement_specification,
+        other_parameters: offer.other_parameters & opaque_format(version),
+        measurement_hash: if measurement_specification != 0 { MEASUREMENT_SHA_384 } else { 0 },
+        base_asymmetric: offer.base_asymmetric & ECDSA_P384,
+        base_hash: offer.base_hash & SHA_384,
         extended: (0, 0),
         algorithms: offer
             .algorithms
             .iter()
             .map(|offered| Algorithm {
                 kind: offered.kind,
-                supported: settled(offered.kind),
+                supported: offered.supported & settled(offered.kind),
                 extended: 0,
             })
             .collect(),
-    })
+    }
+}
+
+/// What a choice allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// A hash and a signature are agreed, without which there is nothing to say.
+    pub(crate) identity: bool,
+    /// A format of measurements is agreed.
+    pub(crate) measurements: bool,
+    /// All that a session needs is agreed.
+    pub(crate) sessions: bool,
+}
+
+impl Settled {
+    pub(crate) fn of(version: Version, choice: &AlgorithmsResponse) -> Settled {
+        let identity = choice.base_asymmetric != 0 && choice.base_hash != 0;
+        let kinds = [AlgorithmType::Dhe, AlgorithmType::Aead, AlgorithmType::KeySchedule];
+        let complete = kinds.into_iter().all(|kind| selected(choice, kind) != 0);
+        Settled {
+            identity,
+            measurements: identity && choice.measurement_specification != 0,
+            sessions: identity && complete && choice.other_parameters == opaque_format(version),
+        }
+    }
 }
 
 /// The first field in which a responder's choice is not what was offered, and its value.
-pub(crate) fn objection(choice: &AlgorithmsResponse) -> Option<(&'static str, u32)> {
-    let expected = choose(&offer())?;
+pub(crate) fn objection(
+    version: Version,
+    choice: &AlgorithmsResponse,
+) -> Option<(&'static str, u32)> {
+    let expected = choose(version, &offer(version));
+    // Reserved in 1.1.
+    let other_parameters = if version >= Version::V1_2 { choice.other_parameters } else { 0 };
     let fields = [
         (
             "MeasurementSpecificationSel",
             choice.measurement_specification.into(),
             expected.measurement_specification.into(),
         ),
-        ("OtherParamsSelection", choice.other_parameters.into(), expected.other_parameters.into()),
+        ("OtherParamsSelection", other_parameters.into(), expected.other_parameters.into()),
         ("MeasurementHashAlgo", choice.measurement_hash, expected.measurement_hash),
         ("BaseAsymSel", choice.base_asymmetric, expected.base_asymmetric),
         ("BaseHashSel", choice.base_hash, expected.base_hash),

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 
 use p384::ecdsa::signature::Signer;
+use p384::ecdsa::signature::hazmat::PrehashSigner;
 use p384::ecdsa::{Signature, SigningKey, VerifyingKey};
 use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest, Sha384};
@@ -14,7 +15,8 @@ use crate::measurements::{Block, Value, ValueType};
 use crate::message::code;
 use crate::requester::{Config, Error, Established, Requester, Step};
 use crate::responder::{Device, Event, Reply, Responder};
-use crate::transport::{Message, doe};
+use crate::transport::{Framing, Message, doe};
+use crate::version::Version;
 
 /// Random enough for tests, and the same in each run.
 pub(crate) struct TestRng {
@@ -113,6 +115,11 @@ impl Device for TestDevice {
         Some(signature.to_bytes().into())
     }
 
+    fn sign_digest(&self, digest: &[u8; 48]) -> Option<[u8; 96]> {
+        let signature: Signature = self.key.sign_prehash(digest).ok()?;
+        Some(signature.to_bytes().into())
+    }
+
     fn measurements(&self) -> Vec<Block> {
         self.blocks.clone()
     }
@@ -136,8 +143,14 @@ pub(crate) fn responder() -> TestResponder {
     Responder::new(TestDevice::genuine(1), TestRng::new(1), doe::FRAMING)
 }
 
+/// A requester that takes version 1.2 only.
 pub(crate) fn requester(seed: u64) -> Requester<TestRng, impl ChainVerifier> {
-    let config = Config { framing: doe::FRAMING, slot: 0, verifier_nonce: [seed as u8; 32] };
+    requester_of(seed, doe::FRAMING).with_versions([Version::V1_2])
+}
+
+/// A requester on this transport, without wishes.
+pub(crate) fn requester_of(seed: u64, framing: Framing) -> Requester<TestRng, impl ChainVerifier> {
+    let config = Config { framing, slot: 0, verifier_nonce: [seed as u8; 32] };
     Requester::new(TestRng::new(seed), verifier, config)
 }
 

@@ -6,14 +6,18 @@
 pub enum Version {
     /// 1.0: only GET_VERSION, VERSION and an ERROR before negotiation.
     V1_0 = 0x10,
-    /// 1.2.
+    /// 1.1: signatures over bare digests, no transfer in chunks.
+    V1_1 = 0x11,
+    /// 1.2: what is signed says what it is for.
     V1_2 = 0x12,
+    /// 1.3: the requester's context in what is signed.
+    V1_3 = 0x13,
 }
 
 impl Version {
-    /// What [`Responder`](crate::responder::Responder) and
-    /// [`Requester`](crate::requester::Requester) agree on.
-    pub const NEGOTIABLE: [Version; 1] = [Version::V1_2];
+    /// What [`Responder`](crate::responder::Responder) offers, and what a
+    /// [`Requester`](crate::requester::Requester) may be allowed to take.
+    pub const NEGOTIABLE: [Version; 3] = [Version::V1_1, Version::V1_2, Version::V1_3];
 
     /// The negotiable version with this byte in its messages' headers.
     pub fn negotiable(byte: u8) -> Option<Version> {

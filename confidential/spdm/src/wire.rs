@@ -19,8 +19,8 @@ pub enum DecodeError {
         /// How many bytes follow.
         extra: usize,
     },
-    /// A reserved byte is not zero.
-    #[error("Reserved byte has value {found:#04x}; send zero")]
+    /// The transport has filled up a message with something else than zeros.
+    #[error("Padding has value {found:#04x}; send zero")]
     Reserved {
         /// Its value.
         found: u8,
@@ -110,9 +110,9 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// Bytes that must be zero.
-    pub(crate) fn reserved(&mut self, count: usize) -> Result<(), DecodeError> {
-        self.bytes(count)?.iter().try_for_each(|byte| zero(*byte))
+    /// Reserved bytes, which a receiver ignores (DSP0274, "Reserved and unassigned values").
+    pub(crate) fn skip(&mut self, count: usize) -> Result<(), DecodeError> {
+        self.bytes(count).map(|_| ())
     }
 
     /// The end, behind which there are fewer than `alignment` bytes of padding, all zero.
@@ -124,8 +124,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A byte or parameter that must be zero.
-pub(crate) fn zero(byte: u8) -> Result<(), DecodeError> {
+/// A byte of padding.
+fn zero(byte: u8) -> Result<(), DecodeError> {
     if byte == 0 { Ok(()) } else { Err(DecodeError::Reserved { found: byte }) }
 }
 

@@ -185,7 +185,7 @@ fn what_is_no_message_of_the_transport_is_an_invalid_request() {
         let mut socket = socket(&guest, transport);
         let mut carrier = Carrier::new(transport);
         let payloads: [&[u8]; 5] =
-            [&[], &[7], &[1, 0, 9, 0, 2, 0, 0, 0], &[1, 0, 0, 0, 3, 0, 0, 0, 0, 9, 0, 0], b"GET /"];
+            [&[], &[7], &[1, 0, 9, 0, 2, 0, 0, 0], &[1, 0, 0, 0, 2, 0, 0, 0], b"GET /"];
         for payload in payloads {
             let answer = exchange(&mut socket, transport, payload);
             let code = error_code(&mut carrier, &answer);

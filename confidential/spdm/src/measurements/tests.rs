@@ -53,12 +53,14 @@ fn another_devices_key_does_not_verify() {
 fn a_transcript_of_some_or_of_unsigned_measurements_is_no_evidence() {
     let transcript = established().evidence.measurements;
     let signature = Some(SignatureRequest { nonce: [0; 32], slot: 0 });
-    let request = GetMeasurements { operation: Operation::One(1), raw: false, signature };
+    let request =
+        GetMeasurements { operation: Operation::One(1), raw: false, signature, context: [0; 8] };
     let some =
         MeasurementTranscript { request: request.encode(Version::V1_2), ..transcript.clone() };
     assert_eq!(some.parse(), Err(TranscriptError::NotAll));
 
-    let request = GetMeasurements { operation: Operation::All, raw: false, signature: None };
+    let request =
+        GetMeasurements { operation: Operation::All, raw: false, signature: None, context: [0; 8] };
     let mut unsigned =
         MeasurementTranscript { request: request.encode(Version::V1_2), ..transcript };
     unsigned.response.truncate(unsigned.response.len() - 96);

@@ -23,8 +23,11 @@ pub const AES_256_GCM: u16 = 1 << 1;
 /// KeySchedule: the SPDM key schedule.
 pub const SPDM_KEY_SCHEDULE: u16 = 1 << 0;
 
-/// Most bytes of NEGOTIATE_ALGORITHMS in version 1.2.
+/// Most bytes of NEGOTIATE_ALGORITHMS in versions 1.1 to 1.3.
 const MAX_LENGTH: u16 = 128;
+
+/// Most extended algorithms of all kinds together.
+const MAX_EXTENDED: usize = 20;
 
 /// What an algorithm structure is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,10 +128,11 @@ fn read_tail(
     reader: &mut Reader<'_>,
     count: u8,
 ) -> Result<((u8, u8), Vec<Algorithm>), DecodeError> {
-    reader.reserved(12)?;
+    reader.skip(12)?;
     let extended = (reader.u8()?, reader.u8()?);
-    reader.reserved(2)?;
-    reader.bytes(4 * (usize::from(extended.0) + usize::from(extended.1)))?;
+    let mut total = usize::from(extended.0) + usize::from(extended.1);
+    reader.skip(2)?;
+    reader.bytes(4 * total)?;
     let mut algorithms: Vec<Algorithm> = Vec::new();
     for _ in 0..count {
         let kind = reader.u8()?;
@@ -142,8 +146,12 @@ fn read_tail(
         }
         let supported = reader.u16()?;
         let extended = counts & 0xf;
+        total += usize::from(extended);
         reader.bytes(4 * usize::from(extended))?;
         algorithms.push(Algorithm { kind, supported, extended });
+    }
+    if total > MAX_EXTENDED {
+        return Err(value("ExtAlgCount", total as u64));
     }
     Ok((extended, algorithms))
 }
@@ -172,7 +180,6 @@ impl Codec for NegotiateAlgorithms {
     }
 
     fn read(reader: &mut Reader<'_>, header: Header, (): ()) -> Result<Self, DecodeError> {
-        crate::wire::zero(header.param2)?;
         let before = reader.rest().len();
         let length = reader.u16()?;
         let measurement_specification = reader.u8()?;
@@ -207,7 +214,6 @@ impl Codec for AlgorithmsResponse {
     }
 
     fn read(reader: &mut Reader<'_>, header: Header, (): ()) -> Result<Self, DecodeError> {
-        crate::wire::zero(header.param2)?;
         let before = reader.rest().len();
         let length = reader.u16()?;
         let measurement_specification = reader.u8()?;

@@ -1,6 +1,6 @@
 //! GET_CAPABILITIES and CAPABILITIES: what each side can do, and how long a message it takes.
 //!
-//! The two have one layout; the flags differ in a few bits.
+//! The two have one layout; the flags differ in a few bits. 1.1 knows no sizes.
 
 use alloc::vec::Vec;
 
@@ -13,6 +13,8 @@ bitflags::bitflags! {
     /// stays as it came: the receiver ignores what it does not know.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Flags: u32 {
+        /// The negotiation is remembered across a reset; of a responder only.
+        const CACHE = 1 << 0;
         /// GET_DIGESTS and GET_CERTIFICATE.
         const CERT = 1 << 1;
         /// CHALLENGE.
@@ -49,11 +51,50 @@ bitflags::bitflags! {
         const CHUNK = 1 << 17;
         /// The chain in GET_CERTIFICATE contains an alias certificate.
         const ALIAS_CERT = 1 << 18;
+        /// SET_CERTIFICATE.
+        const SET_CERT = 1 << 19;
+        /// GET_CSR.
+        const CSR = 1 << 20;
+        /// A certificate is installed by a reset.
+        const CERT_INSTALL_RESET = 1 << 21;
+        /// GET_ENDPOINT_INFO without a signature.
+        const EP_INFO_NO_SIG = 1 << 22;
+        /// GET_ENDPOINT_INFO with a signature.
+        const EP_INFO_SIG = 1 << 23;
+        /// GET_MEASUREMENT_EXTENSION_LOG.
+        const MEL = 1 << 24;
+        /// Events.
+        const EVENT = 1 << 25;
+        /// Several keys of one algorithm, and always.
+        const MULTI_KEY_ONLY = 1 << 26;
+        /// Several keys of one algorithm, if the peer wants to.
+        const MULTI_KEY_NEGOTIATED = 1 << 27;
+        /// GET_KEY_PAIR_INFO.
+        const GET_KEY_PAIR_INFO = 1 << 28;
+        /// SET_KEY_PAIR_INFO.
+        const SET_KEY_PAIR_INFO = 1 << 29;
         const _ = !0;
     }
 }
 
-/// Least value of DataTransferSize (DSP0274, "MinDataTransferSize" of version 1.2).
+impl Flags {
+    /// Those that a version defines. The others are reserved in it.
+    pub fn of(version: Version) -> Flags {
+        let bits = match version {
+            Version::V1_0 => 6,
+            Version::V1_1 => 17,
+            Version::V1_2 => 22,
+            Version::V1_3 => 30,
+        };
+        Flags::from_bits_retain((1 << bits) - 1)
+    }
+
+    /// Those that mean something in a responder's message only.
+    const RESPONDER_ONLY: Flags =
+        Flags::CACHE.union(Flags::MEAS_NO_SIG).union(Flags::MEAS_SIG).union(Flags::MEAS_FRESH);
+}
+
+/// Least value of DataTransferSize (DSP0274, "MinDataTransferSize" of versions 1.2 and 1.3).
 pub const MIN_DATA_TRANSFER_SIZE: u32 = 42;
 
 /// The fields of either message.
@@ -63,7 +104,8 @@ pub struct Capabilities {
     pub timeout_exponent: u8,
     /// What the sender can do.
     pub flags: Flags,
-    /// Most bytes of a message that the sender takes in one piece.
+    /// Most bytes of a message that the sender takes in one piece. 1.1 does not say: whatever the
+    /// transport carries.
     pub data_transfer_size: u32,
     /// Most bytes of a message that the sender takes in chunks. Not below the other one.
     pub max_message_size: u32,
@@ -82,26 +124,36 @@ impl Capabilities {
         let mut out = open(version, code, 0, 0);
         out.extend_from_slice(&[0, self.timeout_exponent, 0, 0]);
         out.extend_from_slice(&self.flags.bits().to_le_bytes());
-        out.extend_from_slice(&self.data_transfer_size.to_le_bytes());
-        out.extend_from_slice(&self.max_message_size.to_le_bytes());
+        if version >= Version::V1_2 {
+            out.extend_from_slice(&self.data_transfer_size.to_le_bytes());
+            out.extend_from_slice(&self.max_message_size.to_le_bytes());
+        }
         out
     }
 
-    fn read(reader: &mut Reader<'_>, header: Header) -> Result<Capabilities, DecodeError> {
-        header.reserved()?;
-        reader.reserved(1)?;
+    /// With those flags ignored that mean nothing in this message.
+    fn read(
+        reader: &mut Reader<'_>,
+        header: Header,
+        meaningless: Flags,
+    ) -> Result<Capabilities, DecodeError> {
+        reader.skip(1)?;
         let timeout_exponent = reader.u8()?;
-        reader.reserved(2)?;
+        reader.skip(2)?;
         let flags = Flags::from_bits_retain(reader.u32()?);
-        let data_transfer_size = reader.u32()?;
-        let max_message_size = reader.u32()?;
+        let (data_transfer_size, max_message_size) = if header.version >= Version::V1_2 as u8 {
+            (reader.u32()?, reader.u32()?)
+        } else {
+            (u32::from(u16::MAX), u32::from(u16::MAX))
+        };
         if data_transfer_size < MIN_DATA_TRANSFER_SIZE {
             return Err(value("DataTransferSize", data_transfer_size));
         }
         if max_message_size < data_transfer_size {
             return Err(value("MaxSPDMmsgSize", max_message_size));
         }
-        check_combination(flags)?;
+        let known = Version::negotiable(header.version).map_or(Flags::all(), Flags::of);
+        check_combination(flags.intersection(known).difference(meaningless))?;
         Ok(Capabilities { timeout_exponent, flags, data_transfer_size, max_message_size })
     }
 }
@@ -129,7 +181,7 @@ impl Codec for GetCapabilities {
     }
 
     fn read(reader: &mut Reader<'_>, header: Header, (): ()) -> Result<Self, DecodeError> {
-        Capabilities::read(reader, header).map(GetCapabilities)
+        Capabilities::read(reader, header, Flags::RESPONDER_ONLY).map(GetCapabilities)
     }
 }
 
@@ -142,6 +194,6 @@ impl Codec for CapabilitiesResponse {
     }
 
     fn read(reader: &mut Reader<'_>, header: Header, (): ()) -> Result<Self, DecodeError> {
-        Capabilities::read(reader, header).map(CapabilitiesResponse)
+        Capabilities::read(reader, header, Flags::empty()).map(CapabilitiesResponse)
     }
 }

@@ -4,13 +4,15 @@ use alloc::vec::Vec;
 
 use super::{Codec, Header, code, open};
 use crate::version::Version;
-use crate::wire::{DecodeError, Reader, value, zero};
+use crate::wire::{DecodeError, Reader, value};
 
 /// Asks for a portion of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetCertificate {
     /// 0 to 7.
     pub slot: u8,
+    /// Ask how many bytes the slot holds at most, and for no portion (from version 1.3 on).
+    pub slot_size: bool,
     /// First byte of the portion.
     pub offset: u16,
     /// Most bytes of the portion.
@@ -28,9 +30,17 @@ pub struct Certificate {
     pub remainder: u16,
 }
 
-/// A slot number in the low half of a byte, the high half reserved.
+/// Attribute: the slot's size is asked for.
+const SLOT_SIZE_REQUESTED: u8 = 1 << 0;
+
+/// A slot number that fills a byte.
 pub(super) fn slot(byte: u8) -> Result<u8, DecodeError> {
     if byte < 8 { Ok(byte) } else { Err(value("SlotID", byte)) }
+}
+
+/// A slot number in the low half of a byte, the high half reserved.
+pub(super) fn slot_of_half(byte: u8) -> Result<u8, DecodeError> {
+    slot(byte & 0xf)
 }
 
 impl Codec for GetCertificate {
@@ -38,16 +48,18 @@ impl Codec for GetCertificate {
     type Context = ();
 
     fn encode(&self, version: Version) -> Vec<u8> {
-        let mut out = open(version, Self::CODE, self.slot, 0);
+        let attributes = if self.slot_size { SLOT_SIZE_REQUESTED } else { 0 };
+        let mut out = open(version, Self::CODE, self.slot, attributes);
         out.extend_from_slice(&self.offset.to_le_bytes());
         out.extend_from_slice(&self.length.to_le_bytes());
         out
     }
 
     fn read(reader: &mut Reader<'_>, header: Header, (): ()) -> Result<Self, DecodeError> {
-        zero(header.param2)?;
+        let attributes = if header.version >= Version::V1_3 as u8 { header.param2 } else { 0 };
         Ok(GetCertificate {
-            slot: slot(header.param1)?,
+            slot: slot_of_half(header.param1)?,
+            slot_size: attributes & SLOT_SIZE_REQUESTED != 0,
             offset: reader.u16()?,
             length: reader.u16()?,
         })
@@ -67,10 +79,9 @@ impl Codec for Certificate {
     }
 
     fn read(reader: &mut Reader<'_>, header: Header, (): ()) -> Result<Self, DecodeError> {
-        zero(header.param2)?;
         let length = reader.u16()?;
         let remainder = reader.u16()?;
         let portion = reader.bytes(length.into())?.to_vec();
-        Ok(Certificate { slot: slot(header.param1)?, portion, remainder })
+        Ok(Certificate { slot: slot_of_half(header.param1)?, portion, remainder })
     }
 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{Codec, Header, code, open};
 use crate::version::Version;
-use crate::wire::{DecodeError, Reader, value, zero};
+use crate::wire::{DecodeError, Reader};
 
 /// Ends the session that it arrives in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +27,7 @@ impl Codec for EndSession {
     }
 
     fn read(_: &mut Reader<'_>, header: Header, (): ()) -> Result<EndSession, DecodeError> {
-        zero(header.param2)?;
-        if header.param1 > 1 {
-            return Err(value("EndSessionRequestAttributes", header.param1));
-        }
-        Ok(EndSession { clear_negotiated_state: header.param1 == 1 })
+        Ok(EndSession { clear_negotiated_state: header.param1 & 1 != 0 })
     }
 }
 
@@ -43,8 +39,7 @@ impl Codec for EndSessionAck {
         open(version, Self::CODE, 0, 0)
     }
 
-    fn read(_: &mut Reader<'_>, header: Header, (): ()) -> Result<EndSessionAck, DecodeError> {
-        header.reserved()?;
+    fn read(_: &mut Reader<'_>, _: Header, (): ()) -> Result<EndSessionAck, DecodeError> {
         Ok(EndSessionAck)
     }
 }

@@ -12,7 +12,7 @@ use crate::wire::{DecodeError, Reader, value};
 pub enum ErrorCode {
     /// One or more request fields are invalid.
     InvalidRequest = 0x01,
-    /// The record names a session that does not exist.
+    /// The record names a session that does not exist (deprecated in version 1.2).
     InvalidSession = 0x02,
     /// Try again later.
     Busy = 0x03,
@@ -24,8 +24,11 @@ pub enum ErrorCode {
     DecryptError = 0x06,
     /// The request is not supported; its code is the error data.
     UnsupportedRequest = 0x07,
-    /// Another request is under way.
+    /// The responder awaits the answer to a request of its own. Nobody here makes requests of the
+    /// requester, so that only others say it.
     RequestInFlight = 0x08,
+    /// The answer to a request of the responder's has the wrong code.
+    InvalidResponseCode = 0x09,
     /// There are as many sessions as there may be.
     SessionLimitExceeded = 0x0a,
     /// The request must be inside a session.
@@ -36,12 +39,24 @@ pub enum ErrorCode {
     ResponseTooLarge = 0x0d,
     /// The request does not fit.
     RequestTooLarge = 0x0e,
+    /// The response comes in chunks; its handle is the extended error data.
+    LargeResponse = 0x0f,
+    /// The message was lost, such as a chunk of it.
+    MessageLost = 0x10,
+    /// A policy forbids it.
+    InvalidPolicy = 0x11,
     /// The version is not the negotiated one, or not supported.
     VersionMismatch = 0x41,
-    /// The response will be ready later.
+    /// The response will be ready later; when, and how to ask for it, is the extended error data.
     ResponseNotReady = 0x42,
     /// Start again with GET_VERSION.
     RequestResynch = 0x43,
+    /// It was tried and failed.
+    OperationFailed = 0x44,
+    /// There is no request of the responder's.
+    NoPendingRequests = 0x45,
+    /// The vendor's own; whose it is, is the extended error data.
+    VendorDefined = 0xff,
 }
 
 impl ErrorCode {
@@ -56,17 +71,34 @@ impl ErrorCode {
             DecryptError,
             UnsupportedRequest,
             RequestInFlight,
+            InvalidResponseCode,
             SessionLimitExceeded,
             SessionRequired,
             ResetRequired,
             ResponseTooLarge,
             RequestTooLarge,
+            LargeResponse,
+            MessageLost,
+            InvalidPolicy,
             VersionMismatch,
             ResponseNotReady,
             RequestResynch,
+            OperationFailed,
+            NoPendingRequests,
+            VendorDefined,
         ]
         .into_iter()
         .find(|code| *code as u8 == byte)
+    }
+
+    /// What says the same in a version that may not have the code yet.
+    fn in_version(self, version: Version) -> ErrorCode {
+        match self {
+            ErrorCode::SessionRequired if version == Version::V1_1 => ErrorCode::UnexpectedRequest,
+            ErrorCode::RequestTooLarge if version == Version::V1_1 => ErrorCode::InvalidRequest,
+            ErrorCode::ResponseTooLarge if version == Version::V1_1 => ErrorCode::Unspecified,
+            code => code,
+        }
     }
 }
 
@@ -100,6 +132,49 @@ impl ErrorResponse {
             extended: size.to_le_bytes().to_vec(),
             ..ErrorResponse::new(ErrorCode::ResponseTooLarge)
         }
+    }
+}
+
+impl ErrorResponse {
+    pub(crate) fn large_response(handle: u8) -> ErrorResponse {
+        ErrorResponse {
+            extended: alloc::vec![handle],
+            ..ErrorResponse::new(ErrorCode::LargeResponse)
+        }
+    }
+
+    /// The ERROR as this version says it.
+    pub(crate) fn in_version(self, version: Version) -> ErrorResponse {
+        let code = self.code.in_version(version);
+        if code == self.code { self } else { ErrorResponse::new(code) }
+    }
+}
+
+/// Extended error data of [`ErrorCode::ResponseNotReady`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotReady {
+    /// RDTExponent: the response will be ready in 2^n microseconds.
+    pub exponent: u8,
+    /// Code of the request that it is the response to.
+    pub request: u8,
+    /// To be given back in RESPOND_IF_READY.
+    pub token: u8,
+    /// RDTM: after so many times the first one it may be forgotten.
+    pub multiplier: u8,
+}
+
+impl NotReady {
+    /// What the ERROR says of its response.
+    pub fn of(error: &ErrorResponse) -> Option<NotReady> {
+        let [exponent, request, token, multiplier] = *error.extended.as_slice() else {
+            return None;
+        };
+        (error.code == ErrorCode::ResponseNotReady).then_some(NotReady {
+            exponent,
+            request,
+            token,
+            multiplier,
+        })
     }
 }
 

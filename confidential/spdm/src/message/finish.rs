@@ -7,7 +7,10 @@ use alloc::vec::Vec;
 use super::key_exchange::VERIFY_DATA_SIZE;
 use super::{Codec, Header, code, open};
 use crate::version::Version;
-use crate::wire::{DecodeError, Reader};
+use crate::wire::{DecodeError, Reader, value};
+
+/// The requester signs, too.
+const SIGNATURE_INCLUDED: u8 = 1 << 0;
 
 /// The requester's proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +35,9 @@ impl Codec for Finish {
 
     fn read(reader: &mut Reader<'_>, header: Header, (): ()) -> Result<Finish, DecodeError> {
         // A signature and a slot are there only in mutual authentication, which nobody asked for.
-        header.reserved()?;
+        if header.param1 & SIGNATURE_INCLUDED != 0 {
+            return Err(value("Param1", header.param1));
+        }
         Ok(Finish { verify_data: reader.array()? })
     }
 }
@@ -45,8 +50,7 @@ impl Codec for FinishResponse {
         open(version, Self::CODE, 0, 0)
     }
 
-    fn read(_: &mut Reader<'_>, header: Header, (): ()) -> Result<FinishResponse, DecodeError> {
-        header.reserved()?;
+    fn read(_: &mut Reader<'_>, _: Header, (): ()) -> Result<FinishResponse, DecodeError> {
         Ok(FinishResponse)
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::certificate::slot;
 use super::{Codec, Header, code, open};
 use crate::version::Version;
-use crate::wire::{DecodeError, Reader, put_u16_prefixed, value, zero};
+use crate::wire::{DecodeError, Reader, put_u16_prefixed, value};
 
 /// Bytes of a Diffie-Hellman share: x and y of a point on secp384r1, big-endian.
 pub const EXCHANGE_DATA_SIZE: usize = 96;
@@ -13,6 +13,9 @@ pub const EXCHANGE_DATA_SIZE: usize = 96;
 pub const SIGNATURE_SIZE: usize = 96;
 /// Bytes of verify data: HMAC-SHA-384.
 pub const VERIFY_DATA_SIZE: usize = 48;
+
+/// SessionPolicy: all events are subscribed to (from version 1.3 on).
+pub const EVENT_ALL_POLICY: u8 = 1 << 1;
 
 /// Which measurements the responder shall digest into its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub enum SummaryType {
 }
 
 impl SummaryType {
-    fn from_byte(byte: u8) -> Result<SummaryType, DecodeError> {
+    pub(super) fn from_byte(byte: u8) -> Result<SummaryType, DecodeError> {
         Ok(match byte {
             0 => SummaryType::None,
             1 => SummaryType::Tcb,
@@ -46,7 +49,8 @@ pub struct KeyExchange {
     pub slot: u8,
     /// The requester's half of the session's id.
     pub requester_session_id: u16,
-    /// SessionPolicy: bit 0, the session survives an update of the responder's firmware.
+    /// SessionPolicy, from version 1.2 on: bit 0, the session may survive an update of the
+    /// responder's firmware; bit 1, from version 1.3 on, [`EVENT_ALL_POLICY`].
     pub session_policy: u8,
     /// Random.
     pub random: [u8; 32],
@@ -81,7 +85,8 @@ pub struct KeyExchangeResponse {
     pub verify_data: [u8; VERIFY_DATA_SIZE],
 }
 
-fn read_opaque(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+/// Opaque data with its length in front.
+pub(super) fn read_opaque(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
     let length = reader.u16()?;
     if usize::from(length) > super::opaque::MAX_LENGTH {
         return Err(value("OpaqueDataLength", length));
@@ -108,10 +113,7 @@ impl Codec for KeyExchange {
         let slot = slot(header.param2)?;
         let requester_session_id = reader.u16()?;
         let session_policy = reader.u8()?;
-        if session_policy > 1 {
-            return Err(value("SessionPolicy", session_policy));
-        }
-        reader.reserved(1)?;
+        reader.skip(1)?;
         Ok(KeyExchange {
             summary,
             slot,
@@ -152,7 +154,6 @@ impl Codec for KeyExchangeResponse {
         header: Header,
         summary: SummaryType,
     ) -> Result<Self, DecodeError> {
-        zero(header.param2)?;
         Ok(KeyExchangeResponse {
             heartbeat_period: header.param1,
             responder_session_id: reader.u16()?,

@@ -3,17 +3,20 @@
 
 use alloc::vec::Vec;
 
-use super::certificate::slot;
-use super::key_exchange::SIGNATURE_SIZE;
+use super::certificate::slot_of_half;
+use super::key_exchange::{SIGNATURE_SIZE, read_opaque};
 use super::{Codec, Header, code, open};
 use crate::measurements::Block;
 use crate::version::Version;
-use crate::wire::{DecodeError, Reader, put_u16_prefixed, value, zero};
+use crate::wire::{DecodeError, Reader, put_u16_prefixed, value};
 
 /// Attribute: the response shall be signed.
 const SIGNATURE_REQUESTED: u8 = 1 << 0;
 /// Attribute: raw bits rather than digests, where the responder has both.
 const RAW_BIT_STREAM_REQUESTED: u8 = 1 << 1;
+
+/// Bytes of the requester's context, which the responder gives back (from version 1.3 on).
+pub const CONTEXT_SIZE: usize = 8;
 
 /// Which measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub struct GetMeasurements {
     pub raw: bool,
     /// Whether, and with what, the response is signed.
     pub signature: Option<SignatureRequest>,
+    /// The requester's own, from version 1.3 on.
+    pub context: [u8; CONTEXT_SIZE],
 }
 
 /// The measurements.
@@ -79,8 +84,25 @@ pub struct MeasurementsResponse {
     pub nonce: [u8; 32],
     /// The responder's own.
     pub opaque: Vec<u8>,
+    /// The request's, from version 1.3 on.
+    pub context: [u8; CONTEXT_SIZE],
     /// Over everything before, see [`transcript`](crate::transcript).
     pub signature: Option<[u8; SIGNATURE_SIZE]>,
+}
+
+/// Appends a requester's context, where the version has one.
+pub(super) fn put_context(out: &mut Vec<u8>, version: Version, context: &[u8; CONTEXT_SIZE]) {
+    if version >= Version::V1_3 {
+        out.extend_from_slice(context);
+    }
+}
+
+/// A requester's context; zeros where the version has none.
+pub(super) fn read_context(
+    reader: &mut Reader<'_>,
+    header: Header,
+) -> Result<[u8; CONTEXT_SIZE], DecodeError> {
+    if header.version >= Version::V1_3 as u8 { reader.array() } else { Ok([0; CONTEXT_SIZE]) }
 }
 
 impl Codec for GetMeasurements {
@@ -95,16 +117,14 @@ impl Codec for GetMeasurements {
             out.extend_from_slice(&signature.nonce);
             out.push(signature.slot);
         }
+        put_context(&mut out, version, &self.context);
         out
     }
 
     fn read(reader: &mut Reader<'_>, header: Header, (): ()) -> Result<Self, DecodeError> {
         let attributes = header.param1;
-        if attributes & !(SIGNATURE_REQUESTED | RAW_BIT_STREAM_REQUESTED) != 0 {
-            return Err(value("Request attributes", attributes));
-        }
         let signature = if attributes & SIGNATURE_REQUESTED != 0 {
-            Some(SignatureRequest { nonce: reader.array()?, slot: slot(reader.u8()?)? })
+            Some(SignatureRequest { nonce: reader.array()?, slot: slot_of_half(reader.u8()?)? })
         } else {
             None
         };
@@ -112,6 +132,7 @@ impl Codec for GetMeasurements {
             operation: Operation::from_byte(header.param2),
             raw: attributes & RAW_BIT_STREAM_REQUESTED != 0,
             signature,
+            context: read_context(reader, header)?,
         })
     }
 }
@@ -132,12 +153,12 @@ impl Codec for MeasurementsResponse {
         out.extend_from_slice(&record);
         out.extend_from_slice(&self.nonce);
         put_u16_prefixed(&mut out, &self.opaque);
+        put_context(&mut out, version, &self.context);
         self.signature.iter().for_each(|signature| out.extend_from_slice(signature));
         out
     }
 
     fn read(reader: &mut Reader<'_>, header: Header, signed: bool) -> Result<Self, DecodeError> {
-        zero(header.param2 >> 6)?;
         let number = reader.u8()?;
         let length = reader.u24()?;
         let mut record = Reader::new(reader.bytes(length as usize)?);
@@ -152,18 +173,16 @@ impl Codec for MeasurementsResponse {
         }
         record.finish(1)?;
         let nonce = reader.array()?;
-        let opaque_length = reader.u16()?;
-        if usize::from(opaque_length) > super::opaque::MAX_LENGTH {
-            return Err(value("OpaqueDataLength", opaque_length));
-        }
-        let opaque = reader.bytes(opaque_length.into())?.to_vec();
+        let opaque = read_opaque(reader)?;
+        let context = read_context(reader, header)?;
         Ok(MeasurementsResponse {
             count: header.param1,
-            slot: slot(header.param2 & 0xf)?,
-            content_changed: header.param2 >> 4,
+            slot: slot_of_half(header.param2)?,
+            content_changed: header.param2 >> 4 & 3,
             blocks,
             nonce,
             opaque,
+            context,
             signature: if signed { Some(reader.array()?) } else { None },
         })
     }

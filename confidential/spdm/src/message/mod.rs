@@ -1,7 +1,8 @@
 //! The messages of DSP0274, one file a pair of request and response.
 //!
-//! Each type is a message's fields; [`Codec`] turns it into bytes and back, strictly: a reserved
-//! byte that is not zero, a length that does not fit, a byte too many or too few is an error.
+//! Each type is a message's fields; [`Codec`] turns it into bytes and back, strictly: a length that
+//! does not fit, a byte too many or too few is an error. Reserved fields are written as zero and
+//! ignored when read, as the specification has it: whoever reads them has them in the transcript.
 //! Whether a well-formed message is acceptable now is the business of `requester` and `responder`.
 
 use alloc::vec::Vec;
@@ -12,13 +13,19 @@ use crate::wire::{DecodeError, Reader};
 pub mod algorithms;
 pub mod capabilities;
 pub mod certificate;
+pub mod challenge;
+pub mod chunk;
 pub mod digests;
 pub mod end_session;
 pub mod error;
 pub mod finish;
+pub mod heartbeat;
 pub mod key_exchange;
+pub mod key_update;
 pub mod measurements;
 pub mod opaque;
+pub mod respond_if_ready;
+pub mod vendor;
 pub mod version;
 
 #[cfg(test)]
@@ -29,23 +36,36 @@ pub mod code {
     #![allow(missing_docs, reason = "the names are the specification's own")]
     pub const DIGESTS: u8 = 0x01;
     pub const CERTIFICATE: u8 = 0x02;
+    pub const CHALLENGE_AUTH: u8 = 0x03;
     pub const VERSION: u8 = 0x04;
+    pub const CHUNK_SEND_ACK: u8 = 0x05;
+    pub const CHUNK_RESPONSE: u8 = 0x06;
     pub const MEASUREMENTS: u8 = 0x60;
     pub const CAPABILITIES: u8 = 0x61;
     pub const ALGORITHMS: u8 = 0x63;
     pub const KEY_EXCHANGE_RSP: u8 = 0x64;
     pub const FINISH_RSP: u8 = 0x65;
+    pub const HEARTBEAT_ACK: u8 = 0x68;
+    pub const KEY_UPDATE_ACK: u8 = 0x69;
     pub const END_SESSION_ACK: u8 = 0x6c;
+    pub const VENDOR_DEFINED_RESPONSE: u8 = 0x7e;
     pub const ERROR: u8 = 0x7f;
     pub const GET_DIGESTS: u8 = 0x81;
     pub const GET_CERTIFICATE: u8 = 0x82;
+    pub const CHALLENGE: u8 = 0x83;
     pub const GET_VERSION: u8 = 0x84;
+    pub const CHUNK_SEND: u8 = 0x85;
+    pub const CHUNK_GET: u8 = 0x86;
     pub const GET_MEASUREMENTS: u8 = 0xe0;
     pub const GET_CAPABILITIES: u8 = 0xe1;
     pub const NEGOTIATE_ALGORITHMS: u8 = 0xe3;
     pub const KEY_EXCHANGE: u8 = 0xe4;
     pub const FINISH: u8 = 0xe5;
+    pub const HEARTBEAT: u8 = 0xe8;
+    pub const KEY_UPDATE: u8 = 0xe9;
     pub const END_SESSION: u8 = 0xec;
+    pub const VENDOR_DEFINED_REQUEST: u8 = 0xfe;
+    pub const RESPOND_IF_READY: u8 = 0xff;
 }
 
 /// The four bytes that open every message.
@@ -70,11 +90,6 @@ impl Header {
     /// The header of these bytes.
     pub fn peek(bytes: &[u8]) -> Result<Header, DecodeError> {
         Header::read(&mut Reader::new(bytes))
-    }
-
-    pub(crate) fn reserved(&self) -> Result<(), DecodeError> {
-        crate::wire::zero(self.param1)?;
-        crate::wire::zero(self.param2)
     }
 }
 

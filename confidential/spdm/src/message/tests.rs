@@ -5,7 +5,7 @@ use std::vec;
 use proptest::prelude::*;
 
 use super::algorithms::{AlgorithmsResponse, NegotiateAlgorithms};
-use super::capabilities::{CapabilitiesResponse, GetCapabilities};
+use super::capabilities::{CapabilitiesResponse, Flags, GetCapabilities};
 use super::certificate::{Certificate, GetCertificate};
 use super::digests::{Digests, GetDigests};
 use super::end_session::{EndSession, EndSessionAck};
@@ -51,11 +51,12 @@ fn version() {
 
 #[test]
 fn capabilities() {
-    let request = GetCapabilities(suite::requester_capabilities());
+    let request = GetCapabilities(suite::requester_capabilities(V, Flags::empty()));
     let layout = [0x12, 0xe1, 0, 0, 0, 20, 0, 0, 0xc0, 0x02, 0, 0, 0, 0x10, 0, 0, 0, 0x10, 0, 0];
     assert_layout(&request, (), V, &layout);
-    let response = CapabilitiesResponse(suite::responder_capabilities());
-    let layout = [0x12, 0x61, 0, 0, 0, 20, 0, 0, 0xd2, 0x02, 4, 0, 0, 0x10, 0, 0, 0, 0x10, 0, 0];
+    let response = CapabilitiesResponse(suite::responder_capabilities(V));
+    // Maximum size with chunks: 0x11000.
+    let layout = [0x12, 0x61, 0, 0, 0, 20, 0, 0, 0xd6, 0x62, 6, 0, 0, 0x10, 0, 0, 0, 0x10, 1, 0];
     assert_layout(&response, (), V, &layout);
 }
 
@@ -65,15 +66,15 @@ fn capabilities_that_contradict_themselves_are_refused() {
     for (offset, value) in [
         (8, 0x00),  // a key exchange, but nothing to protect
         (9, 0x00),  // protection, but no way to keys
-        (8, 0xd8),  // measurements with and without signature
+        (8, 0xde),  // measurements with and without signature
         (9, 0x0e),  // two kinds of shared key at once
         (12, 41),   // a message of no size
         (16, 0xff), // a smaller message in chunks than in one piece
     ] {
-        let mut bytes = CapabilitiesResponse(suite::responder_capabilities()).encode(V);
+        let mut bytes = CapabilitiesResponse(suite::responder_capabilities(V)).encode(V);
         bytes[offset] = value;
         if offset >= 12 {
-            bytes[offset + 1] = 0;
+            bytes[offset + 1..offset + 3].fill(0);
         }
         assert!(decode::<CapabilitiesResponse>(&bytes, V, ()).is_err(), "{offset}: {value:#x}");
     }
@@ -81,7 +82,7 @@ fn capabilities_that_contradict_themselves_are_refused() {
 
 #[test]
 fn algorithms() {
-    let request = suite::offer();
+    let request = suite::offer(V);
     let layout = [
         &[0x12, 0xe3, 3, 0, 44, 0, 1, 2, 0x80, 0, 0, 0, 2, 0, 0, 0][..],
         &[0; 16],
@@ -89,7 +90,7 @@ fn algorithms() {
     ]
     .concat();
     assert_layout(&request, (), V, &layout);
-    let response = suite::choose(&request).unwrap();
+    let response = suite::choose(V, &request);
     let layout = [
         &[0x12, 0x63, 3, 0, 48, 0, 1, 2, 4, 0, 0, 0, 0x80, 0, 0, 0, 2, 0, 0, 0][..],
         &[0; 16],
@@ -116,7 +117,7 @@ fn an_offer_of_everything_is_read_and_the_suite_picked() {
         Err(DecodeError::Truncated { missing: 4 })
     );
     let offer: NegotiateAlgorithms = decode(&whole, V, ()).unwrap();
-    let choice = suite::choose(&offer).unwrap();
+    let choice = suite::choose(V, &offer);
     let picked: Vec<_> = choice.algorithms.iter().map(|one| one.supported).collect();
     assert_eq!(picked, [0x10, 2, 0, 1]);
     assert_eq!((choice.base_asymmetric, choice.base_hash), (0x80, 2));
@@ -124,7 +125,7 @@ fn an_offer_of_everything_is_read_and_the_suite_picked() {
 
 #[test]
 fn algorithm_structures_out_of_order_or_repeated_are_refused() {
-    let good = suite::offer().encode(V);
+    let good = suite::offer(V).encode(V);
     for (at, kind) in [(32, 3), (36, 2), (36, 5), (40, 6), (40, 1)] {
         let mut bytes = good.clone();
         bytes[at] = kind;
@@ -143,7 +144,7 @@ fn digests_and_certificates() {
     assert_eq!(response.slot(2), Some(&[9; 48]));
     assert_eq!(response.slot(8), None);
 
-    let request = GetCertificate { slot: 2, offset: 0x0102, length: 0x0304 };
+    let request = GetCertificate { slot: 2, slot_size: false, offset: 0x0102, length: 0x0304 };
     assert_layout(&request, (), V, &[0x12, 0x82, 2, 0, 2, 1, 4, 3]);
     let response = Certificate { slot: 2, portion: vec![5, 6, 7], remainder: 0x0809 };
     assert_layout(&response, (), V, &[0x12, 0x02, 2, 0, 3, 0, 9, 8, 5, 6, 7]);
@@ -158,7 +159,7 @@ fn key_exchange() {
         session_policy: 1,
         random: [2; 32],
         exchange_data: [3; 96],
-        opaque: opaque::encode_supported(&opaque::SECURED_MESSAGE_VERSIONS),
+        opaque: opaque::encode_supported(V, &opaque::SECURED_MESSAGE_VERSIONS),
     };
     let layout = [
         &[0x12, 0xe4, 0xff, 1, 0x34, 0x12, 1, 0][..],
@@ -178,7 +179,7 @@ fn key_exchange() {
         random: [5; 32],
         exchange_data: [6; 96],
         summary: Some([7; 48]),
-        opaque: opaque::encode_selection(VersionNumber(0x1100)),
+        opaque: opaque::encode_selection(V, VersionNumber(0x1100)),
         signature: [8; 96],
         verify_data: [9; 48],
     };
@@ -200,19 +201,19 @@ fn key_exchange() {
 
 #[test]
 fn opaque_data_of_others_is_read_over() {
-    let mut opaque = opaque::encode_supported(&[VersionNumber(0x1100)]);
+    let mut opaque = opaque::encode_supported(V, &[VersionNumber(0x1100)]);
     opaque[0] = 3;
     // An element of the PCI-SIG's with a vendor id, and one of the DMTF's that nobody knows.
     opaque.extend_from_slice(&[3, 2, 0xaa, 0xbb, 1, 0, 0xcc, 0]);
     opaque.extend_from_slice(&[0, 0, 2, 0, 1, 9, 0, 0]);
-    assert_eq!(opaque::decode_supported(&opaque), Ok(vec![VersionNumber(0x1100)]));
-    assert_eq!(opaque::decode_selection(&opaque), Ok(None));
-    assert_eq!(opaque::decode_supported(&[]), Ok(vec![]));
+    assert_eq!(opaque::decode_supported(V, &opaque), Ok(vec![VersionNumber(0x1100)]));
+    assert_eq!(opaque::decode_selection(V, &opaque), Ok(None));
+    assert_eq!(opaque::decode_supported(V, &[]), Ok(vec![]));
     // Which of two lists would be meant?
-    let mut twice = opaque::encode_supported(&[VersionNumber(0x1100)]);
+    let mut twice = opaque::encode_supported(V, &[VersionNumber(0x1100)]);
     twice[0] = 2;
     twice.extend_from_within(4..);
-    assert!(opaque::decode_supported(&twice).is_err());
+    assert!(opaque::decode_supported(V, &twice).is_err());
 }
 
 #[test]
@@ -227,10 +228,16 @@ fn finish_and_end_session() {
 #[test]
 fn measurements() {
     let signature = Some(SignatureRequest { nonce: [1; 32], slot: 3 });
-    let request = GetMeasurements { operation: Operation::All, raw: true, signature };
+    let request =
+        GetMeasurements { operation: Operation::All, raw: true, signature, context: [0; 8] };
     let layout = [&[0x12, 0xe0, 3, 0xff][..], &[1; 32], &[3]].concat();
     assert_layout(&request, (), V, &layout);
-    let request = GetMeasurements { operation: Operation::One(5), raw: false, signature: None };
+    let request = GetMeasurements {
+        operation: Operation::One(5),
+        raw: false,
+        signature: None,
+        context: [0; 8],
+    };
     assert_layout(&request, (), V, &[0x12, 0xe0, 0, 5]);
 
     let response = MeasurementsResponse {
@@ -247,6 +254,7 @@ fn measurements() {
         ],
         nonce: [7; 32],
         opaque: vec![8],
+        context: [0; 8],
         signature: Some([9; 96]),
     };
     let layout = [
@@ -273,6 +281,7 @@ fn measurement_blocks_out_of_line_are_refused() {
         blocks: vec![block(1), block(2)],
         nonce: [7; 32],
         opaque: vec![],
+        context: [0; 8],
         signature: None,
     };
     let good = response.encode(V);
@@ -307,30 +316,38 @@ fn errors() {
 }
 
 #[test]
-fn reserved_bytes_must_be_zero() {
-    fn assert_reserved<M: Codec>(good: &[u8], context: M::Context, reserved: &[usize]) {
+fn reserved_fields_are_ignored() {
+    fn assert_reserved<M: Codec + PartialEq + core::fmt::Debug>(
+        message: &M,
+        context: M::Context,
+        reserved: &[usize],
+    ) {
         for at in reserved {
-            let mut bytes = good.to_vec();
-            bytes[*at] = 1;
-            let result = decode::<M>(&bytes, Version::V1_2, context).err();
-            assert_eq!(result, Some(DecodeError::Reserved { found: 1 }), "byte {at}");
+            let mut bytes = message.encode(V);
+            bytes[*at] = 0xf0;
+            let found = decode::<M>(&bytes, V, context);
+            assert_eq!(found.as_ref(), Ok(message), "byte {at}");
         }
     }
-    let request = GetCapabilities(suite::requester_capabilities()).encode(V);
-    assert_reserved::<GetCapabilities>(&request, (), &[2, 3, 4, 6, 7]);
-    let offer = suite::offer().encode(V);
-    assert_reserved::<NegotiateAlgorithms>(&offer, (), &[3, 16, 27, 30, 31]);
-    let choice = suite::choose(&suite::offer()).unwrap().encode(V);
-    assert_reserved::<AlgorithmsResponse>(&choice, (), &[3, 20, 31, 34, 35]);
-    assert_reserved::<GetDigests>(&GetDigests.encode(V), (), &[2, 3]);
-    assert_reserved::<FinishResponse>(&FinishResponse.encode(V), (), &[2, 3]);
-    assert_reserved::<EndSessionAck>(&EndSessionAck.encode(V), (), &[2, 3]);
+    let request = GetCapabilities(suite::requester_capabilities(V, Flags::empty()));
+    assert_reserved(&request, (), &[2, 3, 4, 6, 7]);
+    assert_reserved(&suite::offer(V), (), &[3, 16, 27, 30, 31]);
+    let choice = suite::choose(V, &suite::offer(V));
+    assert_reserved(&choice, (), &[3, 20, 31, 34, 35]);
+    assert_reserved(&GetDigests, (), &[2, 3]);
+    assert_reserved(&Digests { slot_mask: 0, digests: vec![] }, (), &[2]);
+    assert_reserved(&Certificate { slot: 0, portion: vec![], remainder: 0 }, (), &[2, 3]);
+    assert_reserved(&FinishResponse, (), &[2, 3]);
+    assert_reserved(&EndSession { clear_negotiated_state: false }, (), &[2, 3]);
+    assert_reserved(&EndSessionAck, (), &[2, 3]);
 }
 
-/// Whatever is accepted is what would be sent.
-fn assert_canonical<M: Codec>(bytes: &[u8], context: M::Context) {
-    if let Ok(message) = decode::<M>(bytes, Version::V1_2, context) {
-        assert_eq!(message.encode(Version::V1_2), bytes);
+/// Whatever is accepted says no more than what would be sent, and is as long.
+fn assert_canonical<M: Codec + PartialEq + core::fmt::Debug>(bytes: &[u8], context: M::Context) {
+    if let Ok(message) = decode::<M>(bytes, V, context) {
+        let canonical = message.encode(V);
+        assert_eq!(canonical.len(), bytes.len());
+        assert_eq!(decode::<M>(&canonical, V, context), Ok(message));
     }
 }
 
@@ -360,8 +377,8 @@ proptest! {
         assert_canonical::<ErrorResponse>(&with(code::ERROR), ());
         let _ = decode::<NegotiateAlgorithms>(&with(code::NEGOTIATE_ALGORITHMS), V, ());
         let _ = decode::<AlgorithmsResponse>(&with(code::ALGORITHMS), V, ());
-        let _ = opaque::decode_supported(&body);
-        let _ = opaque::decode_selection(&body);
+        let _ = opaque::decode_supported(V, &body);
+        let _ = opaque::decode_selection(V, &body);
         let _ = crate::CertificateChain::decode(&body);
     }
 }

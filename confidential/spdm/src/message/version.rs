@@ -25,8 +25,7 @@ impl Codec for GetVersion {
         open(version, Self::CODE, 0, 0)
     }
 
-    fn read(_: &mut Reader<'_>, header: Header, (): ()) -> Result<GetVersion, DecodeError> {
-        header.reserved()?;
+    fn read(_: &mut Reader<'_>, _: Header, (): ()) -> Result<GetVersion, DecodeError> {
         Ok(GetVersion)
     }
 }
@@ -44,13 +43,8 @@ impl Codec for VersionResponse {
         out
     }
 
-    fn read(
-        reader: &mut Reader<'_>,
-        header: Header,
-        (): (),
-    ) -> Result<VersionResponse, DecodeError> {
-        header.reserved()?;
-        reader.reserved(1)?;
+    fn read(reader: &mut Reader<'_>, _: Header, (): ()) -> Result<VersionResponse, DecodeError> {
+        reader.skip(1)?;
         let count = reader.u8()?;
         if count == 0 {
             return Err(value("VersionNumberEntryCount", count));

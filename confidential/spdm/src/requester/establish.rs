@@ -1,32 +1,29 @@
 //! KEY_EXCHANGE_RSP and FINISH_RSP: how a session comes about.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use p384::ecdsa::VerifyingKey;
 use rand_core::CryptoRng;
 
+use super::before::Known;
 use super::measure::{AwaitMeasurements, Proven};
-use super::negotiate::Connection;
-use super::{Config, Error, inside};
-use crate::certificate_chain::CertificateChain;
+use super::{Answered, Config, Error, State, Turn};
 use crate::exchange::Exchange;
 use crate::key_schedule::HandshakeSecrets;
+use crate::message::Codec;
+use crate::message::capabilities::Flags;
 use crate::message::finish::{Finish, FinishResponse};
 use crate::message::key_exchange::{
     EXCHANGE_DATA_SIZE, KeyExchange, KeyExchangeResponse, SummaryType, VERIFY_DATA_SIZE,
 };
 use crate::message::opaque::{SECURED_MESSAGE_VERSIONS, decode_selection, encode_supported};
-use crate::message::{Codec, decode, decode_padded};
 use crate::session::SecuredSession;
 use crate::signature::{Purpose, verify};
 use crate::transcript::SessionTranscript;
-use crate::transport::Message;
 
 /// The responder's identity, believed but not proved yet.
 struct Claimed {
-    connection: Connection,
-    chain: CertificateChain,
-    key: VerifyingKey,
+    known: Known,
     exchange_key: [u8; EXCHANGE_DATA_SIZE],
 }
 
@@ -40,19 +37,15 @@ pub(super) struct AwaitKeyExchange {
 pub(super) struct AwaitFinish {
     claimed: Claimed,
     summary: [u8; 48],
-    secured: SecuredSession,
+    heartbeat_period: u8,
+    pub(super) secured: SecuredSession,
     secrets: HandshakeSecrets,
     transcript: SessionTranscript,
 }
 
-/// Asks for a session with the owner of `key`.
-pub(super) fn key_exchange(
-    rng: &mut impl CryptoRng,
-    config: &Config,
-    connection: Connection,
-    chain: CertificateChain,
-    key: VerifyingKey,
-) -> (Vec<u8>, AwaitKeyExchange) {
+/// Asks for a session with the owner of the key.
+pub(super) fn key_exchange(rng: &mut impl CryptoRng, config: &Config, known: Known) -> Turn {
+    let connection = &known.connection;
     let exchange = Exchange::new(rng);
     let exchange_key = exchange.share();
     let mut random = [0; 32];
@@ -66,38 +59,32 @@ pub(super) fn key_exchange(
         session_policy: 0,
         random,
         exchange_data: exchange_key,
-        opaque: encode_supported(&SECURED_MESSAGE_VERSIONS),
+        opaque: encode_supported(connection.version, &SECURED_MESSAGE_VERSIONS),
     };
     let request = request.encode(connection.version);
-    let mut transcript = SessionTranscript::new(&connection.vca, &chain.digest());
+    let mut transcript = SessionTranscript::new(&connection.vca, &known.chain.digest());
     transcript.add(&request);
-    let claimed = Claimed { connection, chain, key, exchange_key };
-    (request, AwaitKeyExchange { claimed, exchange, requester_session_id, transcript })
+    let claimed = Claimed { known, exchange_key };
+    let next = AwaitKeyExchange { claimed, exchange, requester_session_id, transcript };
+    (request, State::KeyExchange(Box::new(next)))
 }
 
 impl AwaitKeyExchange {
-    pub(super) fn receive(
-        mut self,
-        config: &Config,
-        answer: &[u8],
-    ) -> Result<(Vec<u8>, AwaitFinish), Error> {
-        let version = self.claimed.connection.version;
-        let (answer, bytes) = decode_padded::<KeyExchangeResponse>(
-            answer,
-            version,
-            SummaryType::All,
-            config.framing.alignment,
-        )?;
+    pub(super) fn receive(mut self, config: &Config, answer: Answered<'_>) -> Result<Turn, Error> {
+        let Known { connection, key, .. } = &self.claimed.known;
+        let version = connection.version;
+        let (answer, bytes) = answer.decode::<KeyExchangeResponse>(version, SummaryType::All)?;
         // Signature first: what else is wrong may be somebody else's doing.
         let signed = bytes.len() - KeyExchangeResponse::UNSIGNED;
         self.transcript.add(bytes.get(..signed).unwrap_or_default());
         let digest = self.transcript.digest();
-        if !verify(&self.claimed.key, Purpose::KeyExchange, &digest, &answer.signature) {
+        if !verify(key, version, Purpose::KeyExchange, &digest, &answer.signature) {
             return Err(Error::BadSignature);
         }
         self.transcript.add(&answer.signature);
+        let heartbeats = connection.features.contains(Flags::HBEAT);
         for (field, found) in [
-            ("HeartbeatPeriod", answer.heartbeat_period),
+            ("HeartbeatPeriod", if heartbeats { 0 } else { answer.heartbeat_period }),
             ("MutAuthRequested", answer.mutual_authentication),
             ("SlotIDParam", answer.requester_slot),
         ] {
@@ -105,7 +92,7 @@ impl AwaitKeyExchange {
                 return Err(Error::NotAgreed { field, found });
             }
         }
-        let selected = decode_selection(&answer.opaque)?;
+        let selected = decode_selection(version, &answer.opaque)?;
         if !selected.is_some_and(|version| SECURED_MESSAGE_VERSIONS.contains(&version)) {
             return Err(Error::SecuredVersion);
         }
@@ -121,23 +108,23 @@ impl AwaitKeyExchange {
 
         let id =
             u32::from(self.requester_session_id) | u32::from(answer.responder_session_id) << 16;
-        let mut secured =
+        let secured =
             SecuredSession::new(id, config.framing, &secrets.requester, &secrets.responder);
         let request = self.finish(&secrets);
-        let record = secured.seal(&request)?;
         let next = AwaitFinish {
             claimed: self.claimed,
             summary,
+            heartbeat_period: answer.heartbeat_period,
             secured,
             secrets,
             transcript: self.transcript,
         };
-        Ok((record, next))
+        Ok((request, State::Finish(Box::new(next))))
     }
 
     /// FINISH, which proves the keys with all that was said before, its own header included.
     fn finish(&mut self, secrets: &HandshakeSecrets) -> Vec<u8> {
-        let version = self.claimed.connection.version;
+        let version = self.claimed.known.connection.version;
         let mut request = Finish { verify_data: [0; VERIFY_DATA_SIZE] }.encode(version);
         request.truncate(request.len() - VERIFY_DATA_SIZE);
         self.transcript.add(&request);
@@ -149,25 +136,21 @@ impl AwaitKeyExchange {
 }
 
 impl AwaitFinish {
-    pub(super) fn receive(
-        mut self,
-        config: &Config,
-        answer: &Message,
-    ) -> Result<(Vec<u8>, AwaitMeasurements), Error> {
-        let version = self.claimed.connection.version;
-        let answer = inside(&mut self.secured, answer)?;
-        decode::<FinishResponse>(&answer, version, ())?;
-        self.transcript.add(&answer);
+    pub(super) fn receive(mut self, config: &Config, answer: Answered<'_>) -> Result<Turn, Error> {
+        let version = self.claimed.known.connection.version;
+        let (FinishResponse, bytes) = answer.decode(version, ())?;
+        self.transcript.add(bytes);
         let data = self.secrets.into_data(&self.transcript.digest());
+        let secured = self.secured.with_keys(&data.requester, &data.responder);
         let proven = Proven {
-            connection: self.claimed.connection,
-            chain: self.claimed.chain,
-            key: self.claimed.key,
+            known: self.claimed.known,
             exchange_key: self.claimed.exchange_key,
             summary: self.summary,
+            heartbeat_period: self.heartbeat_period,
             export_secret: data.export,
+            traffic: data.traffic,
         };
-        let secured = self.secured.with_keys(&data.requester, &data.responder);
-        AwaitMeasurements::request(config, proven, secured)
+        let (request, next) = AwaitMeasurements::request(config, proven, secured);
+        Ok((request, State::Measurements(Box::new(next))))
     }
 }

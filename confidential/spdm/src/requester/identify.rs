@@ -3,17 +3,22 @@
 use alloc::vec::Vec;
 
 use super::negotiate::Connection;
-use super::{Config, Error};
+use super::{Answered, Config, Error, State, Turn};
 use crate::certificate_chain::CertificateChain;
+use crate::message::Codec;
+use crate::message::capabilities::Flags;
 use crate::message::certificate::{Certificate, GetCertificate};
-use crate::message::digests::Digests;
-use crate::message::{Codec, decode_padded};
+use crate::message::digests::{Digests, GetDigests};
 
 /// Most bytes of the chain asked for at a time.
 const PORTION: u16 = 1024;
 
+/// In chunks, the whole chain is asked for at once.
+const WHOLE: u16 = u16::MAX;
+
 pub(super) struct AwaitDigests {
-    pub(super) connection: Connection,
+    connection: Connection,
+    request: Vec<u8>,
 }
 
 pub(super) struct AwaitCertificate {
@@ -22,6 +27,7 @@ pub(super) struct AwaitCertificate {
     chain: Vec<u8>,
     /// Length of the whole chain, which the first portion tells.
     total: Option<usize>,
+    request: Vec<u8>,
 }
 
 /// What a portion leads to.
@@ -33,39 +39,58 @@ pub(super) enum Progress {
 }
 
 impl AwaitDigests {
-    pub(super) fn receive(
-        self,
-        config: &Config,
-        answer: &[u8],
-    ) -> Result<(Vec<u8>, AwaitCertificate), Error> {
-        let connection = self.connection;
-        let alignment = config.framing.alignment;
-        let (digests, _) = decode_padded::<Digests>(answer, connection.version, (), alignment)?;
+    pub(super) fn request(connection: Connection) -> (Vec<u8>, AwaitDigests) {
+        let request = GetDigests.encode(connection.version);
+        (request.clone(), AwaitDigests { connection, request })
+    }
+
+    pub(super) fn receive(self, config: &Config, answer: Answered<'_>) -> Result<Turn, Error> {
+        let mut connection = self.connection;
+        let (digests, bytes) = answer.decode::<Digests>(connection.version, ())?;
+        connection.identity.add(&connection.vca, &self.request, bytes);
         let digest = *digests.slot(config.slot).ok_or(Error::NoChain { slot: config.slot })?;
-        let next = AwaitCertificate { connection, digest, chain: Vec::new(), total: None };
-        Ok((next.request(config), next))
+        let mut next = AwaitCertificate {
+            connection,
+            digest,
+            chain: Vec::new(),
+            total: None,
+            request: Vec::new(),
+        };
+        Ok((next.ask(config), State::Certificate(next)))
     }
 }
 
 impl AwaitCertificate {
-    fn request(&self, config: &Config) -> Vec<u8> {
-        let rest = self.total.map_or(usize::MAX, |total| total - self.chain.len());
-        let request = GetCertificate {
-            slot: config.slot,
-            // A chain that needs a higher offset is refused before.
-            offset: self.chain.len() as u16,
-            length: u16::try_from(rest).map_or(PORTION, |rest| rest.min(PORTION)),
-        };
-        request.encode(self.connection.version)
+    fn portion(&self) -> u16 {
+        if self.connection.features.contains(Flags::CHUNK) { WHOLE } else { PORTION }
     }
 
-    pub(super) fn receive(mut self, config: &Config, answer: &[u8]) -> Result<Progress, Error> {
+    fn ask(&mut self, config: &Config) -> Vec<u8> {
+        let rest = self.total.map_or(usize::MAX, |total| total - self.chain.len());
+        let portion = self.portion();
+        let request = GetCertificate {
+            slot: config.slot,
+            slot_size: false,
+            // A chain that needs a higher offset is refused before.
+            offset: self.chain.len() as u16,
+            length: u16::try_from(rest).map_or(portion, |rest| rest.min(portion)),
+        };
+        self.request = request.encode(self.connection.version);
+        self.request.clone()
+    }
+
+    pub(super) fn receive(
+        mut self,
+        config: &Config,
+        answer: Answered<'_>,
+    ) -> Result<Progress, Error> {
         let version = self.connection.version;
-        let alignment = config.framing.alignment;
-        let (answer, _) = decode_padded::<Certificate>(answer, version, (), alignment)?;
+        let (answer, bytes) = answer.decode::<Certificate>(version, ())?;
+        let Connection { identity, vca, .. } = &mut self.connection;
+        identity.add(vca, &self.request, bytes);
         let misfit = Error::ChainPortion { offset: self.chain.len() };
         if answer.portion.is_empty()
-            || answer.portion.len() > usize::from(PORTION)
+            || answer.portion.len() > usize::from(self.portion())
             || answer.slot != config.slot
         {
             return Err(misfit);
@@ -77,7 +102,7 @@ impl AwaitCertificate {
         }
         self.total = Some(total);
         if answer.remainder > 0 {
-            return Ok(Progress::More(self.request(config), self));
+            return Ok(Progress::More(self.ask(config), self));
         }
         let chain = CertificateChain::decode(&self.chain)?;
         if chain.digest() != self.digest {

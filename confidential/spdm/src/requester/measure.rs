@@ -2,32 +2,32 @@
 
 use alloc::vec::Vec;
 
-use p384::ecdsa::VerifyingKey;
 use ravelin_channel::ExportMasterSecret;
 
-use super::negotiate::Connection;
-use super::{Config, Error, Established, Evidence, Session, inside};
-use crate::certificate_chain::CertificateChain;
+use super::before::Known;
+use super::link::Link;
+use super::session::Session;
+use super::{Answered, Config, Error, Established, Evidence};
+use crate::key_schedule::TrafficSecrets;
 use crate::measurements::{MeasurementTranscript, bound_nonce, summary};
 use crate::message::Codec;
 use crate::message::measurements::{GetMeasurements, Operation, SignatureRequest};
 use crate::session::SecuredSession;
-use crate::transport::Message;
 
 /// What is proved once the session stands.
 pub(super) struct Proven {
-    pub(super) connection: Connection,
-    pub(super) chain: CertificateChain,
-    pub(super) key: VerifyingKey,
+    pub(super) known: Known,
     pub(super) exchange_key: [u8; 96],
     /// Digest of the measurements that the key exchange was signed with.
     pub(super) summary: [u8; 48],
+    pub(super) heartbeat_period: u8,
     pub(super) export_secret: ExportMasterSecret,
+    pub(super) traffic: TrafficSecrets,
 }
 
 pub(super) struct AwaitMeasurements {
     proven: Proven,
-    secured: SecuredSession,
+    pub(super) secured: SecuredSession,
     request: Vec<u8>,
 }
 
@@ -36,45 +36,41 @@ impl AwaitMeasurements {
     pub(super) fn request(
         config: &Config,
         proven: Proven,
-        mut secured: SecuredSession,
-    ) -> Result<(Vec<u8>, AwaitMeasurements), Error> {
+        secured: SecuredSession,
+    ) -> (Vec<u8>, AwaitMeasurements) {
         let nonce = bound_nonce(&config.verifier_nonce, &proven.exchange_key);
         let request = GetMeasurements {
             operation: Operation::All,
             raw: false,
             signature: Some(SignatureRequest { nonce, slot: config.slot }),
+            // Nothing that the nonce does not say.
+            context: [0; 8],
         };
-        let request = request.encode(proven.connection.version);
-        let record = secured.seal(&request)?;
-        Ok((record, AwaitMeasurements { proven, secured, request }))
+        let request = request.encode(proven.known.connection.version);
+        (request.clone(), AwaitMeasurements { proven, secured, request })
     }
 
     pub(super) fn receive(
-        mut self,
+        self,
         config: &Config,
-        answer: &Message,
+        link: Link,
+        answer: Answered<'_>,
     ) -> Result<Established, Error> {
-        let proven = self.proven;
-        let version = proven.connection.version;
-        let response = inside(&mut self.secured, answer)?;
+        let Proven { known, exchange_key, heartbeat_period, export_secret, traffic, .. } =
+            self.proven;
+        let Known { connection, chain, key, before } = known;
         let measurements = MeasurementTranscript {
-            vca: proven.connection.vca.as_bytes().to_vec(),
+            vca: connection.vca.as_bytes().to_vec(),
             request: self.request,
-            response,
+            response: answer.bytes.to_vec(),
         };
-        let verified = measurements.verify(&proven.key)?;
-        if summary(&verified.blocks) != proven.summary {
+        let verified = measurements.verify(&key)?;
+        if summary(&verified.blocks) != self.proven.summary {
             return Err(Error::SummaryMismatch);
         }
-        Ok(Established {
-            export_secret: proven.export_secret,
-            session: Session { version, secured: self.secured },
-            evidence: Evidence {
-                chain: proven.chain,
-                measurements,
-                verifier_nonce: config.verifier_nonce,
-                exchange_key: proven.exchange_key,
-            },
-        })
+        let session = Session::new(connection, key, heartbeat_period, self.secured, traffic, link);
+        let evidence =
+            Evidence { chain, measurements, verifier_nonce: config.verifier_nonce, exchange_key };
+        Ok(Established { export_secret, session, evidence, before })
     }
 }

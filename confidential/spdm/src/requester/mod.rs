@@ -2,14 +2,18 @@
 //!
 //! One straight line from GET_VERSION to signed measurements inside a session. Each answer is
 //! either what the line asks for or the end of it: an error drops all keys, and only
-//! [`Requester::start`] leads out. Nothing weaker than what was asked for is taken.
+//! [`Requester::start`] leads out. Nothing weaker than what was asked for is taken. What more may be
+//! asked is [`Session`]'s.
 //!
 //! | file | answers |
 //! | --- | --- |
 //! | `negotiate` | VERSION, CAPABILITIES, ALGORITHMS |
 //! | `identify` | DIGESTS, CERTIFICATE |
+//! | `before` | CHALLENGE_AUTH and MEASUREMENTS in clear, if they are wanted |
 //! | `establish` | KEY_EXCHANGE_RSP, FINISH_RSP |
 //! | `measure` | MEASUREMENTS |
+//! | `session` | whatever is asked in the session afterwards |
+//! | `link` | chunks, and answers that are not ready |
 //!
 //! Whether the chain is to be believed is decided by the caller's
 //! [`ChainVerifier`](crate::ChainVerifier) before a key is agreed; whether the measurements are,
@@ -17,6 +21,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use rand_core::CryptoRng;
 use ravelin_channel::ExportMasterSecret;
@@ -24,19 +29,25 @@ use ravelin_channel::ExportMasterSecret;
 use crate::certificate_chain::{CertificateChain, ChainRefused, ChainVerifier};
 use crate::measurements::{MeasurementTranscript, TranscriptError};
 use crate::message::capabilities::Flags;
-use crate::message::end_session::{EndSession, EndSessionAck};
 use crate::message::error::{ErrorCode, ErrorResponse};
+use crate::message::measurements::{MeasurementsResponse, Operation};
 use crate::message::version::GetVersion;
-use crate::message::{Codec, Header, code, decode, decode_padded};
+use crate::message::{Codec, Header, code, decode_padded};
 use crate::session::{SecuredSession, SessionError};
 use crate::transport::{Framing, Message};
 use crate::version::Version;
 use crate::wire::DecodeError;
 
+mod before;
 mod establish;
 mod identify;
+mod link;
 mod measure;
 mod negotiate;
+mod session;
+
+use link::{Link, Received};
+pub use session::{Answer, Ask, Progress, Session};
 
 /// What the caller decides.
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +80,8 @@ pub enum Error {
     /// A secured answer where there is no session.
     #[error("Responder answers in a session that does not exist")]
     NotClear,
-    /// The responder does not speak this version.
-    #[error("Responder does not speak SPDM 1.2")]
+    /// The responder does not speak a version that is wanted.
+    #[error("Responder speaks no version of SPDM that is wanted")]
     NoCommonVersion,
     /// The responder cannot do something that is needed.
     #[error("Responder lacks capabilities {missing:?}")]
@@ -119,6 +130,18 @@ pub enum Error {
     /// The responder picks a version of secured messages that was not offered, or none.
     #[error("Responder picks no version of secured messages that was offered")]
     SecuredVersion,
+    /// A request is longer than what the responder takes.
+    #[error("Responder takes no request of {length} bytes")]
+    RequestTooLong {
+        /// Its length.
+        length: usize,
+    },
+    /// A chunk of a large message is not the one that is due.
+    #[error("Responder's chunk is not the one that is due")]
+    Chunk,
+    /// CHALLENGE_AUTH is not signed by the chain's leaf over this transcript.
+    #[error("Challenge is not answered by the certified key")]
+    ChallengeFailed,
     /// KEY_EXCHANGE_RSP is not signed by the chain's leaf over this transcript.
     #[error("Key exchange is not signed by the certified key")]
     BadSignature,
@@ -155,6 +178,8 @@ pub struct Established {
     pub session: Session,
     /// What the responder has proved.
     pub evidence: Evidence,
+    /// Answers in clear that were [asked for](Requester::with_measurements_before), in order.
+    pub before: Vec<MeasurementsResponse>,
 }
 
 /// What the responder has proved of itself: all that is needed to judge it, here or elsewhere.
@@ -171,10 +196,13 @@ pub struct Evidence {
     pub exchange_key: [u8; 96],
 }
 
-/// An established session, to be ended in good order.
-pub struct Session {
-    version: Version,
-    secured: SecuredSession,
+/// What is wanted besides the line from GET_VERSION to measurements in a session.
+struct Wishes {
+    versions: Vec<Version>,
+    features: Flags,
+    challenge: bool,
+    /// Measurements in clear, and whether they are signed.
+    measurements: Vec<(Operation, bool)>,
 }
 
 /// The requester of one responder.
@@ -182,6 +210,8 @@ pub struct Requester<R, V> {
     rng: R,
     verifier: V,
     config: Config,
+    wishes: Wishes,
+    link: Link,
     state: State,
 }
 
@@ -194,119 +224,193 @@ enum State {
     Algorithms(negotiate::AwaitAlgorithms),
     Digests(identify::AwaitDigests),
     Certificate(identify::AwaitCertificate),
+    Challenge(Box<before::AwaitChallenge>),
+    Before(Box<before::AwaitBefore>),
     KeyExchange(Box<establish::AwaitKeyExchange>),
     Finish(Box<establish::AwaitFinish>),
     Measurements(Box<measure::AwaitMeasurements>),
 }
 
+/// The next request, in clear or not as the state says that waits for its answer.
+type Turn = (Vec<u8>, State);
+
+/// An answer as it came.
+#[derive(Clone, Copy)]
+struct Answered<'a> {
+    bytes: &'a [u8],
+    /// What the transport fills up to; 1 where it does not.
+    alignment: usize,
+}
+
+impl<'a> Answered<'a> {
+    /// The answer's fields, and its bytes without padding.
+    fn decode<M: Codec>(
+        self,
+        version: Version,
+        context: M::Context,
+    ) -> Result<(M, &'a [u8]), DecodeError> {
+        decode_padded(self.bytes, version, context, self.alignment)
+    }
+}
+
+impl State {
+    /// The session that the answer comes in.
+    fn secured(&mut self) -> Option<&mut SecuredSession> {
+        match self {
+            State::Finish(state) => Some(&mut state.secured),
+            State::Measurements(state) => Some(&mut state.secured),
+            _ => None,
+        }
+    }
+
+    /// A request as it goes on the wire.
+    fn carry(&mut self, request: Vec<u8>) -> Result<Message, Error> {
+        Ok(match self.secured() {
+            Some(secured) => Message::Secured(secured.seal(&request)?),
+            None => Message::Clear(request),
+        })
+    }
+}
+
 impl<R: CryptoRng, V: ChainVerifier> Requester<R, V> {
-    /// A requester that has not spoken yet.
+    /// A requester that has not spoken yet. It takes versions 1.2 and 1.3.
     pub fn new(rng: R, verifier: V, config: Config) -> Requester<R, V> {
-        Requester { rng, verifier, config, state: State::Idle }
+        let wishes = Wishes {
+            versions: Vec::from([Version::V1_2, Version::V1_3]),
+            features: Flags::empty(),
+            challenge: false,
+            measurements: Vec::new(),
+        };
+        Requester { rng, verifier, config, wishes, link: Link::new(), state: State::Idle }
+    }
+
+    /// Takes these versions instead, the highest one that the responder speaks.
+    pub fn with_versions(mut self, versions: impl IntoIterator<Item = Version>) -> Self {
+        self.wishes.versions = versions.into_iter().collect();
+        self
+    }
+
+    /// Says that it can do this besides: [`Flags::HBEAT`], [`Flags::KEY_UPD`], [`Flags::CHUNK`].
+    pub fn with_features(mut self, features: Flags) -> Self {
+        self.wishes.features = features;
+        self
+    }
+
+    /// Challenges the responder before the key exchange.
+    pub fn with_challenge(mut self) -> Self {
+        self.wishes.challenge = true;
+        self
+    }
+
+    /// Asks for measurements in clear before the key exchange, too. May be called repeatedly.
+    pub fn with_measurements_before(mut self, operation: Operation, signed: bool) -> Self {
+        self.wishes.measurements.push((operation, signed));
+        self
     }
 
     /// The first request. Whatever was before is forgotten, here and at the responder.
     pub fn start(&mut self) -> Message {
         let request = GetVersion.encode(Version::V1_0);
+        self.link = Link::new();
         self.state = State::Version(negotiate::AwaitVersion { request: request.clone() });
         Message::Clear(request)
     }
 
+    /// How long to wait before sending what [`Requester::receive`] gave last: nothing, unless the
+    /// responder was not ready.
+    pub fn wait(&self) -> Duration {
+        self.link.wait()
+    }
+
+    /// The version that was agreed; `None` before.
+    pub fn version(&self) -> Option<Version> {
+        self.link.version()
+    }
+
     /// Takes the answer to the last request.
     pub fn receive(&mut self, answer: &Message) -> Result<Step, Error> {
-        let config = &self.config;
-        let alignment = config.framing.alignment;
         // Taken out, so that an error leaves nothing behind.
-        let (request, next) = match core::mem::replace(&mut self.state, State::Idle) {
-            State::Idle => return Err(Error::NotStarted),
-            State::Version(state) => {
-                let (request, next) = state.receive(clear(answer, alignment)?, alignment)?;
-                (Message::Clear(request), State::Capabilities(next))
-            }
-            State::Capabilities(state) => {
-                let (request, next) = state.receive(clear(answer, alignment)?, alignment)?;
-                (Message::Clear(request), State::Algorithms(next))
-            }
-            State::Algorithms(state) => {
-                let (request, next) = state.receive(clear(answer, alignment)?, alignment)?;
-                (Message::Clear(request), State::Digests(next))
-            }
-            State::Digests(state) => {
-                let answer = clear(answer, alignment)?;
-                let (request, next) = state.receive(config, answer)?;
-                (Message::Clear(request), State::Certificate(next))
-            }
-            State::Certificate(state) => {
-                let answer = clear(answer, alignment)?;
-                match state.receive(config, answer)? {
-                    identify::Progress::More(request, next) => {
-                        (Message::Clear(request), State::Certificate(next))
-                    }
-                    identify::Progress::Chain { connection, chain } => {
-                        let key = self.verifier.leaf_key(&chain)?;
-                        let (request, next) =
-                            establish::key_exchange(&mut self.rng, config, connection, chain, key);
-                        (Message::Clear(request), State::KeyExchange(Box::new(next)))
-                    }
+        let mut state = core::mem::replace(&mut self.state, State::Idle);
+        if matches!(state, State::Idle) {
+            return Err(Error::NotStarted);
+        }
+        let alignment = match answer {
+            Message::Clear(_) => self.config.framing.alignment,
+            Message::Secured(_) => 1,
+        };
+        let bytes = match state.secured() {
+            Some(secured) => inside(secured, answer)?,
+            None => clear(answer)?,
+        };
+        let (request, mut next) = match self.link.receive(&bytes, alignment)? {
+            Received::Next(request) => (request, state),
+            Received::Whole { message, padded } => {
+                let alignment = if padded { alignment } else { 1 };
+                refuse_error(&message, alignment)?;
+                let answered = Answered { bytes: &message, alignment };
+                if let State::Measurements(state) = state {
+                    let link = core::mem::replace(&mut self.link, Link::new());
+                    let done = state.receive(&self.config, link, answered)?;
+                    return Ok(Step::Done(Box::new(done)));
                 }
-            }
-            State::KeyExchange(state) => {
-                let (request, next) = state.receive(config, clear(answer, alignment)?)?;
-                (Message::Secured(request), State::Finish(Box::new(next)))
-            }
-            State::Finish(state) => {
-                let (request, next) = state.receive(config, answer)?;
-                (Message::Secured(request), State::Measurements(Box::new(next)))
-            }
-            State::Measurements(state) => {
-                return state.receive(config, answer).map(|done| Step::Done(Box::new(done)));
+                let (request, next) = self.turn(state, answered)?;
+                (self.link.send(request)?, next)
             }
         };
+        let message = next.carry(request)?;
         self.state = next;
-        Ok(Step::Send(request))
+        Ok(Step::Send(message))
+    }
+
+    /// Judges a whole answer that is no ERROR.
+    fn turn(&mut self, state: State, answer: Answered<'_>) -> Result<Turn, Error> {
+        let Requester { rng, verifier, config, wishes, link, .. } = self;
+        match state {
+            State::Idle | State::Measurements(_) => Err(Error::NotStarted),
+            State::Version(state) => state.receive(wishes, link, answer),
+            State::Capabilities(state) => state.receive(wishes, link, answer),
+            State::Algorithms(state) => state.receive(answer),
+            State::Digests(state) => state.receive(config, answer),
+            State::Certificate(state) => match state.receive(config, answer)? {
+                identify::Progress::More(request, next) => Ok((request, State::Certificate(next))),
+                identify::Progress::Chain { connection, chain } => {
+                    let key = verifier.leaf_key(&chain)?;
+                    let known = before::Known { connection, chain, key, before: Vec::new() };
+                    if wishes.challenge {
+                        before::challenge(rng, config, known)
+                    } else {
+                        before::next(rng, config, wishes, known)
+                    }
+                }
+            },
+            State::Challenge(state) => {
+                let known = state.receive(answer)?;
+                before::next(rng, config, wishes, known)
+            }
+            State::Before(state) => {
+                let known = state.receive(answer)?;
+                before::next(rng, config, wishes, known)
+            }
+            State::KeyExchange(state) => state.receive(config, answer),
+            State::Finish(state) => state.receive(config, answer),
+        }
     }
 }
 
-impl Session {
-    /// The session's id.
-    pub fn id(&self) -> u32 {
-        self.secured.id()
-    }
-
-    /// The request that ends the session; its answer goes to [`Session::confirm_end`].
-    pub fn end(&mut self) -> Result<Message, Error> {
-        let request = EndSession { clear_negotiated_state: false }.encode(self.version);
-        Ok(Message::Secured(self.secured.seal(&request)?))
-    }
-
-    /// Takes the answer to END_SESSION; the keys are wiped either way.
-    pub fn confirm_end(mut self, answer: &Message) -> Result<(), Error> {
-        let answer = inside(&mut self.secured, answer)?;
-        decode::<EndSessionAck>(&answer, self.version, ())?;
-        Ok(())
-    }
-}
-
-/// An answer in clear that is not an ERROR.
-fn clear(answer: &Message, alignment: usize) -> Result<&[u8], Error> {
+/// An answer in clear.
+fn clear(answer: &Message) -> Result<Vec<u8>, Error> {
     let Message::Clear(bytes) = answer else { return Err(Error::NotClear) };
-    refuse_error(bytes, alignment)?;
-    Ok(bytes)
+    Ok(bytes.clone())
 }
 
-/// The answer in a secured message, unless it is an ERROR. A responder that has lost the session
-/// can say so in clear only.
+/// The answer in a secured message. A responder that has lost the session can say so in clear only.
 fn inside(secured: &mut SecuredSession, answer: &Message) -> Result<Vec<u8>, Error> {
     match answer {
         Message::Clear(bytes) => {
             refuse_error(bytes, usize::MAX)?;
             Err(Error::NotSecured)
         }
-        Message::Secured(record) => {
-            let mut bytes = secured.open(record)?;
-            refuse_error(&bytes, 1)?;
-            Ok(core::mem::take(&mut *bytes))
-        }
+        Message::Secured(record) => Ok(core::mem::take(&mut *secured.open(record)?)),
     }
 }
 

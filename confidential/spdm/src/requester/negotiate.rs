@@ -2,21 +2,29 @@
 
 use alloc::vec::Vec;
 
-use super::Error;
 use super::identify::AwaitDigests;
+use super::link::Link;
+use super::{Answered, Error, State, Turn, Wishes};
+use crate::message::Codec;
 use crate::message::algorithms::AlgorithmsResponse;
-use crate::message::capabilities::{CapabilitiesResponse, GetCapabilities};
-use crate::message::digests::GetDigests;
+use crate::message::capabilities::{CapabilitiesResponse, Flags, GetCapabilities};
 use crate::message::version::VersionResponse;
-use crate::message::{Codec, decode_padded};
 use crate::suite;
-use crate::transcript::Vca;
+use crate::transcript::{IdentityLog, MeasurementLog, Vca};
+use crate::transfer::Sizes;
 use crate::version::Version;
 
 /// A connection on which version, capabilities and algorithms are agreed.
 pub(super) struct Connection {
     pub(super) version: Version,
     pub(super) vca: Vca,
+    /// What the responder can do.
+    pub(super) theirs: Flags,
+    /// What both sides can do besides a session.
+    pub(super) features: Flags,
+    pub(super) identity: IdentityLog,
+    /// Of the measurements in clear.
+    pub(super) measurements: MeasurementLog,
 }
 
 pub(super) struct AwaitVersion {
@@ -32,61 +40,91 @@ pub(super) struct AwaitCapabilities {
 pub(super) struct AwaitAlgorithms {
     version: Version,
     vca: Vca,
+    theirs: Flags,
+    features: Flags,
     request: Vec<u8>,
 }
 
 impl AwaitVersion {
     pub(super) fn receive(
         self,
-        answer: &[u8],
-        alignment: usize,
-    ) -> Result<(Vec<u8>, AwaitCapabilities), Error> {
-        let (answer, bytes) =
-            decode_padded::<VersionResponse>(answer, Version::V1_0, (), alignment)?;
+        wishes: &Wishes,
+        link: &mut Link,
+        answer: Answered<'_>,
+    ) -> Result<Turn, Error> {
+        let (answer, bytes) = answer.decode::<VersionResponse>(Version::V1_0, ())?;
         let version = answer
             .entries
             .iter()
             .filter(|entry| !entry.is_alpha())
             .filter_map(|entry| Version::negotiable(entry.byte()))
+            .filter(|version| wishes.versions.contains(version))
             .max()
             .ok_or(Error::NoCommonVersion)?;
+        link.agree_version(version);
         let vca = Vca::new(&self.request, bytes);
-        let request = GetCapabilities(suite::requester_capabilities()).encode(version);
-        Ok((request.clone(), AwaitCapabilities { version, vca, request }))
+        let ours = suite::requester_capabilities(version, wishes.features);
+        let request = GetCapabilities(ours).encode(version);
+        let next = AwaitCapabilities { version, vca, request: request.clone() };
+        Ok((request, State::Capabilities(next)))
     }
 }
 
 impl AwaitCapabilities {
     pub(super) fn receive(
         mut self,
-        answer: &[u8],
-        alignment: usize,
-    ) -> Result<(Vec<u8>, AwaitAlgorithms), Error> {
+        wishes: &Wishes,
+        link: &mut Link,
+        answer: Answered<'_>,
+    ) -> Result<Turn, Error> {
         let version = self.version;
-        let (CapabilitiesResponse(theirs), bytes) = decode_padded(answer, version, (), alignment)?;
-        let missing = suite::RESPONDER_NEEDS.difference(theirs.flags);
+        let (CapabilitiesResponse(theirs), bytes) = answer.decode(version, ())?;
+        let flags = theirs.flags.intersection(Flags::of(version));
+        let missing = suite::RESPONDER_NEEDS.difference(flags);
         if !missing.is_empty() {
             return Err(Error::MissingCapabilities { missing });
         }
+        // It would tell in DIGESTS whose key is whose.
+        if flags.contains(Flags::MULTI_KEY_ONLY) {
+            return Err(Error::NotAgreed { field: "MULTI_KEY_CAP", found: 1 });
+        }
+        let ours = suite::requester_capabilities(version, wishes.features);
+        let features = ours.flags.intersection(flags).intersection(suite::FEATURES);
+        let sizes = Sizes {
+            transfer: theirs.data_transfer_size as usize,
+            message: theirs.max_message_size as usize,
+        };
+        link.agree_sizes(sizes, features.contains(Flags::CHUNK));
         self.vca.add(&self.request, bytes);
-        let request = suite::offer().encode(version);
-        Ok((request.clone(), AwaitAlgorithms { version, vca: self.vca, request }))
+        let request = suite::offer(version).encode(version);
+        let next = AwaitAlgorithms {
+            version,
+            vca: self.vca,
+            theirs: flags,
+            features,
+            request: request.clone(),
+        };
+        Ok((request, State::Algorithms(next)))
     }
 }
 
 impl AwaitAlgorithms {
-    pub(super) fn receive(
-        mut self,
-        answer: &[u8],
-        alignment: usize,
-    ) -> Result<(Vec<u8>, AwaitDigests), Error> {
+    pub(super) fn receive(mut self, answer: Answered<'_>) -> Result<Turn, Error> {
         let version = self.version;
-        let (choice, bytes) = decode_padded::<AlgorithmsResponse>(answer, version, (), alignment)?;
-        if let Some((field, found)) = suite::objection(&choice) {
+        let (choice, bytes) = answer.decode::<AlgorithmsResponse>(version, ())?;
+        if let Some((field, found)) = suite::objection(version, &choice) {
             return Err(Error::WrongAlgorithm { field, found });
         }
         self.vca.add(&self.request, bytes);
-        let connection = Connection { version, vca: self.vca };
-        Ok((GetDigests.encode(version), AwaitDigests { connection }))
+        let connection = Connection {
+            version,
+            vca: self.vca,
+            theirs: self.theirs,
+            features: self.features,
+            identity: IdentityLog::default(),
+            measurements: MeasurementLog::default(),
+        };
+        let (request, next) = AwaitDigests::request(connection);
+        Ok((request, State::Digests(next)))
     }
 }

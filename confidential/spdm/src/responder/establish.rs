@@ -3,23 +3,25 @@
 use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
-use ravelin_channel::ExportMasterSecret;
 
-use super::{Device, Peer, SLOT, fitting};
+use super::answer::Asked;
+use super::{Device, SLOT};
 use crate::exchange::Exchange;
-use crate::key_schedule::HandshakeSecrets;
+use crate::key_schedule::{DataSecrets, HandshakeSecrets};
 use crate::measurements::{ValueType, summary};
+use crate::message::capabilities::Flags;
 use crate::message::error::{ErrorCode, ErrorResponse};
 use crate::message::finish::{Finish, FinishResponse};
 use crate::message::key_exchange::{
-    KeyExchange, KeyExchangeResponse, SIGNATURE_SIZE, SummaryType, VERIFY_DATA_SIZE,
+    EVENT_ALL_POLICY, KeyExchange, KeyExchangeResponse, SIGNATURE_SIZE, SummaryType,
+    VERIFY_DATA_SIZE,
 };
 use crate::message::opaque::{SECURED_MESSAGE_VERSIONS, decode_supported, encode_selection};
 use crate::message::{Codec, decode_padded};
 use crate::session::SecuredSession;
-use crate::signature::{Purpose, signed_message};
+use crate::signature::{Purpose, sign};
 use crate::suite;
-use crate::transcript::{SessionTranscript, Vca};
+use crate::transcript::SessionTranscript;
 use crate::transport::Framing;
 use crate::version::Version;
 
@@ -35,64 +37,68 @@ pub(super) struct Handshake {
 pub(super) struct Finished {
     pub(super) response: Vec<u8>,
     pub(super) secured: SecuredSession,
-    pub(super) export_secret: ExportMasterSecret,
+    pub(super) data: DataSecrets,
 }
 
 /// Answers KEY_EXCHANGE with `number` as the responder's half of the session's id.
-pub(super) fn key_exchange(
-    device: &impl Device,
-    rng: &mut impl CryptoRng,
+pub(super) fn key_exchange<D: Device, R: CryptoRng>(
+    asked: &mut Asked<'_, D, R>,
     framing: Framing,
-    (vca, peer): (&Vca, Peer),
     number: u16,
     request: &[u8],
 ) -> Result<(Vec<u8>, Handshake), ErrorResponse> {
     let invalid = || ErrorResponse::new(ErrorCode::InvalidRequest);
-    if !peer.flags.contains(suite::SESSION_FLAGS) {
+    let (device, version) = (asked.device, asked.peer.version);
+    if !asked.peer.agrees(suite::SESSION_FLAGS) {
         return Err(ErrorResponse::unsupported(KeyExchange::CODE));
     }
-    let (fields, request) =
-        decode_padded::<KeyExchange>(request, peer.version, (), framing.alignment)?;
-    if fields.slot != SLOT {
+    if !asked.settled.sessions {
+        return Err(ErrorCode::UnexpectedRequest.into());
+    }
+    let (fields, request) = asked.decode::<KeyExchange>(request)?;
+    // Nobody here tells events.
+    let events = version >= Version::V1_3 && fields.session_policy & EVENT_ALL_POLICY != 0;
+    if fields.slot != SLOT || events {
         return Err(invalid());
     }
-    let offered = decode_supported(&fields.opaque)?;
+    let offered = decode_supported(version, &fields.opaque)?;
     let secured_version = SECURED_MESSAGE_VERSIONS
         .into_iter()
         .find(|version| offered.contains(version))
         .ok_or_else(invalid)?;
-    let exchange = Exchange::new(rng);
+    let summary = measurement_summary(asked, fields.summary)?;
+    let exchange = Exchange::new(asked.rng);
     let shared = exchange.agree(&fields.exchange_data).ok_or_else(invalid)?;
     let mut random = [0; 32];
-    rng.fill_bytes(&mut random);
+    asked.rng.fill_bytes(&mut random);
 
+    let heartbeats = asked.peer.agrees(Flags::HBEAT);
     let response = KeyExchangeResponse {
-        heartbeat_period: 0,
+        heartbeat_period: if heartbeats { device.heartbeat_period() } else { 0 },
         responder_session_id: number,
         mutual_authentication: 0,
         requester_slot: 0,
         random,
         exchange_data: exchange.share(),
-        summary: measurement_summary(device, fields.summary),
-        opaque: encode_selection(secured_version),
+        summary,
+        opaque: encode_selection(version, secured_version),
         // Places for both, for now.
         signature: [0; SIGNATURE_SIZE],
         verify_data: [0; VERIFY_DATA_SIZE],
     };
-    let mut response = fitting(response.encode(peer.version), peer)?;
+    let mut response = asked.fitting(response.encode(version))?;
     response.truncate(response.len() - KeyExchangeResponse::UNSIGNED);
 
-    let mut transcript = SessionTranscript::new(vca, &device.certificate_chain().digest());
+    let mut transcript = SessionTranscript::new(asked.vca, &device.certificate_chain().digest());
     transcript.add(request);
     transcript.add(&response);
-    let signature = device
-        .sign(&signed_message(Purpose::KeyExchange, &transcript.digest()))
+    let signature = sign(device, version, Purpose::KeyExchange, &transcript.digest())
         .ok_or(ErrorResponse::new(ErrorCode::Unspecified))?;
     transcript.add(&signature);
     response.extend_from_slice(&signature);
 
     let th1 = transcript.digest();
-    let secrets = HandshakeSecrets::derive(peer.version, shared.as_slice(), &th1);
+    let secrets = HandshakeSecrets::derive(version, shared.as_slice(), &th1);
     let verify_data = secrets.responder_finished.verify_data(&th1);
     transcript.add(&verify_data);
     response.extend_from_slice(&verify_data);
@@ -102,15 +108,25 @@ pub(super) fn key_exchange(
     Ok((response, Handshake { secured, secrets: Some(secrets), transcript }))
 }
 
-fn measurement_summary(device: &impl Device, kind: SummaryType) -> Option<[u8; 48]> {
-    let blocks = device.measurements();
-    match kind {
-        SummaryType::None => None,
-        SummaryType::All => Some(summary(&blocks)),
-        SummaryType::Tcb => Some(summary(blocks.iter().filter(|block| {
-            matches!(block.value_type, ValueType::ImmutableRom | ValueType::MutableFirmware)
-        }))),
+/// MeasurementSummaryHash, as KEY_EXCHANGE and CHALLENGE ask for it: zeros where no measurement is
+/// of the kind.
+pub(super) fn measurement_summary<D: Device, R>(
+    asked: &Asked<'_, D, R>,
+    kind: SummaryType,
+) -> Result<Option<[u8; 48]>, ErrorResponse> {
+    let mut blocks = match kind {
+        SummaryType::None => return Ok(None),
+        SummaryType::Tcb | SummaryType::All => asked.device.measurements(),
+    };
+    if !asked.settled.measurements {
+        return Err(ErrorCode::InvalidRequest.into());
     }
+    if kind == SummaryType::Tcb {
+        blocks.retain(|block| {
+            matches!(block.value_type, ValueType::ImmutableRom | ValueType::MutableFirmware)
+        });
+    }
+    Ok(Some(if blocks.is_empty() { [0; 48] } else { summary(&blocks) }))
 }
 
 impl Handshake {
@@ -138,7 +154,7 @@ impl Handshake {
         Ok(Finished {
             response,
             secured: self.secured.with_keys(&data.responder, &data.requester),
-            export_secret: data.export,
+            data,
         })
     }
 }

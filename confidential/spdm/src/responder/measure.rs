@@ -4,28 +4,29 @@ use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
 
-use super::{Device, Peer, SLOT, fitting};
+use super::answer::Asked;
+use super::{Device, SLOT};
+use crate::message::Codec;
 use crate::message::error::{ErrorCode, ErrorResponse};
 use crate::message::key_exchange::SIGNATURE_SIZE;
 use crate::message::measurements::{GetMeasurements, MeasurementsResponse, Operation};
-use crate::message::{Codec, decode_padded};
-use crate::signature::{Purpose, signed_message};
-use crate::transcript::{MeasurementLog, Vca};
+use crate::signature::{Purpose, sign};
+use crate::transcript::MeasurementLog;
 
-pub(super) fn measurements(
-    device: &impl Device,
-    rng: &mut impl CryptoRng,
-    (vca, peer): (&Vca, Peer),
+pub(super) fn measurements<D: Device, R: CryptoRng>(
+    asked: &mut Asked<'_, D, R>,
     log: &mut MeasurementLog,
     request: &[u8],
-    alignment: usize,
 ) -> Result<Vec<u8>, ErrorResponse> {
     let invalid = ErrorResponse::new(ErrorCode::InvalidRequest);
-    let (fields, request) = decode_padded::<GetMeasurements>(request, peer.version, (), alignment)?;
+    if !asked.settled.measurements {
+        return Err(ErrorCode::UnexpectedRequest.into());
+    }
+    let (fields, request) = asked.decode::<GetMeasurements>(request)?;
     if fields.signature.is_some_and(|signature| signature.slot != SLOT) {
         return Err(invalid);
     }
-    let blocks = device.measurements();
+    let blocks = asked.device.measurements();
     let (count, blocks) = match fields.operation {
         Operation::Count => (blocks.len() as u8, Vec::new()),
         Operation::All => (0, blocks),
@@ -35,7 +36,8 @@ pub(super) fn measurements(
         }
     };
     let mut nonce = [0; 32];
-    rng.fill_bytes(&mut nonce);
+    asked.rng.fill_bytes(&mut nonce);
+    let (version, vca) = (asked.peer.version, asked.vca);
     let response = MeasurementsResponse {
         count,
         slot: SLOT,
@@ -43,20 +45,20 @@ pub(super) fn measurements(
         blocks,
         nonce,
         opaque: Vec::new(),
+        context: fields.context,
         // A place for it, for now.
         signature: fields.signature.map(|_| [0; SIGNATURE_SIZE]),
     };
-    let mut response = fitting(response.encode(peer.version), peer)?;
+    let mut response = asked.fitting(response.encode(version))?;
     if fields.signature.is_none() {
-        log.add(vca, request, &response);
+        log.add(version, vca, request, &response);
         return Ok(response);
     }
     let unsigned = response.len() - SIGNATURE_SIZE;
     response.truncate(unsigned);
-    log.add(vca, request, &response);
-    let digest = log.take_digest(vca);
-    let signature = device
-        .sign(&signed_message(Purpose::Measurements, &digest))
+    log.add(version, vca, request, &response);
+    let digest = log.take_digest(version, vca);
+    let signature = sign(asked.device, version, Purpose::Measurements, &digest)
         .ok_or(ErrorResponse::new(ErrorCode::Unspecified))?;
     response.extend_from_slice(&signature);
     Ok(response)

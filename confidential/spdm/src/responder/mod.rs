@@ -7,13 +7,17 @@
 //! | file | requests |
 //! | --- | --- |
 //! | `negotiate` | GET_VERSION, GET_CAPABILITIES, NEGOTIATE_ALGORITHMS |
-//! | `identify` | GET_DIGESTS, GET_CERTIFICATE |
+//! | `identify` | GET_DIGESTS, GET_CERTIFICATE, CHALLENGE |
 //! | `measure` | GET_MEASUREMENTS |
 //! | `establish` | KEY_EXCHANGE, FINISH |
-//! | `secured` | whatever comes in a record, END_SESSION |
+//! | `clear` | whatever comes in clear |
+//! | `secured` | whatever comes in a record, HEARTBEAT, KEY_UPDATE, END_SESSION |
+//! | `answer` | what is answered alike in both: also VENDOR_DEFINED_REQUEST |
 //!
-//! Keys and measurements belong to the [`Device`]; what the session is good for, to whoever takes
-//! the [`Event`].
+//! Requests and responses in chunks are whole before they get here and after they leave. Keys and
+//! measurements belong to the [`Device`]; what the session is good for, to whoever takes the
+//! [`Event`]. There is no clock: whoever has one may [end](Responder::end_session) a session whose
+//! heartbeat has stopped.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -22,15 +26,22 @@ use rand_core::CryptoRng;
 use ravelin_channel::ExportMasterSecret;
 
 use crate::certificate_chain::CertificateChain;
+use crate::key_schedule::TrafficSecrets;
 use crate::measurements::Block;
-use crate::message::error::{ErrorCode, ErrorResponse};
-use crate::message::{Codec, Header, code};
+use crate::message::Codec;
+use crate::message::capabilities::Flags;
+use crate::message::code;
+use crate::message::key_update::KeyUpdate;
+use crate::message::vendor::VendorDefined;
 use crate::session::SecuredSession;
-use crate::suite;
-use crate::transcript::{MeasurementLog, Vca};
+use crate::suite::{self, Settled};
+use crate::transcript::{IdentityLog, MeasurementLog, Vca};
+use crate::transfer::{Sizes, Transfers};
 use crate::transport::{Framing, Message};
 use crate::version::Version;
 
+mod answer;
+mod clear;
 mod establish;
 mod identify;
 mod measure;
@@ -41,16 +52,23 @@ mod secured;
 const SLOT: u8 = 0;
 
 /// Requests that are answered in some state.
-const SUPPORTED: [u8; 9] = [
+const SUPPORTED: [u8; 16] = [
     code::GET_VERSION,
     code::GET_CAPABILITIES,
     code::NEGOTIATE_ALGORITHMS,
     code::GET_DIGESTS,
     code::GET_CERTIFICATE,
+    code::CHALLENGE,
     code::GET_MEASUREMENTS,
     code::KEY_EXCHANGE,
     code::FINISH,
+    code::HEARTBEAT,
+    code::KEY_UPDATE,
     code::END_SESSION,
+    code::CHUNK_SEND,
+    code::CHUNK_GET,
+    code::VENDOR_DEFINED_REQUEST,
+    code::RESPOND_IF_READY,
 ];
 
 /// What the responder speaks for.
@@ -62,8 +80,23 @@ pub trait Device {
     /// with SHA-384, r and s of 48 bytes each, big-endian. `None` where the key is out of use.
     fn sign(&self, message: &[u8; crate::SIGNED_SIZE]) -> Option<[u8; 96]>;
 
+    /// Signs a message of which there is only the SHA-384 digest, in the same form. Version 1.1
+    /// asks for it.
+    fn sign_digest(&self, digest: &[u8; 48]) -> Option<[u8; 96]>;
+
     /// The measurements, by ascending index.
     fn measurements(&self) -> Vec<Block>;
+
+    /// Seconds between heartbeats that a session shall have; 0 for none.
+    fn heartbeat_period(&self) -> u8 {
+        0
+    }
+
+    /// The payload that answers a vendor's request, in a session or not. `None` where the request
+    /// is nothing that the device knows.
+    fn vendor_defined(&self, _request: &VendorDefined, _in_session: bool) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// What a request has changed besides the connection.
@@ -96,6 +129,8 @@ pub struct Responder<D, R> {
     rng: R,
     framing: Framing,
     state: State,
+    /// Large messages in clear.
+    transfers: Transfers,
     sessions: u16,
 }
 
@@ -107,6 +142,8 @@ enum State {
     Versions { vca: Vca },
     /// CAPABILITIES is sent, and the version fixed.
     Capabilities { vca: Vca, peer: Peer },
+    /// ALGORITHMS is sent, and there is no common hash or signature.
+    Incompatible { peer: Peer },
     /// ALGORITHMS is sent.
     Connected(Box<Connection>),
 }
@@ -115,17 +152,28 @@ enum State {
 #[derive(Clone, Copy)]
 struct Peer {
     version: Version,
-    flags: crate::message::capabilities::Flags,
-    /// Most bytes of a response.
-    data_transfer_size: u32,
+    flags: Flags,
+    /// What it takes.
+    sizes: Sizes,
+}
+
+impl Peer {
+    /// Whether both sides can do this.
+    fn agrees(&self, flags: Flags) -> bool {
+        suite::responder_capabilities(self.version).flags.intersection(self.flags).contains(flags)
+    }
 }
 
 /// A negotiated connection.
 struct Connection {
     vca: Vca,
     peer: Peer,
+    settled: Settled,
     measurements: MeasurementLog,
+    identity: IdentityLog,
     session: Session,
+    /// Large messages in the session.
+    transfers: Transfers,
 }
 
 /// How far the connection's session is.
@@ -140,13 +188,17 @@ enum Session {
 /// An established session.
 struct Established {
     secured: SecuredSession,
+    traffic: TrafficSecrets,
     measurements: MeasurementLog,
+    /// The KEY_UPDATE whose new key is not verified yet.
+    update: Option<KeyUpdate>,
 }
 
 impl<D: Device, R: CryptoRng> Responder<D, R> {
     /// A responder that nobody has spoken to.
     pub fn new(device: D, rng: R, framing: Framing) -> Responder<D, R> {
-        Responder { device, rng, framing, state: State::Idle, sessions: 0 }
+        let transfers = Transfers::default();
+        Responder { device, rng, framing, state: State::Idle, transfers, sessions: 0 }
     }
 
     /// What it speaks for.
@@ -157,6 +209,18 @@ impl<D: Device, R: CryptoRng> Responder<D, R> {
     /// Forgets connection and session, keys included.
     pub fn reset(&mut self) {
         self.state = State::Idle;
+        self.transfers.abandon();
+    }
+
+    /// Forgets the session, keys included, and gives its id if it was established. The connection
+    /// goes on.
+    pub fn end_session(&mut self) -> Option<u32> {
+        let ended = self.session();
+        if let State::Connected(connection) = &mut self.state {
+            connection.session = Session::None;
+            connection.transfers.abandon();
+        }
+        ended
     }
 
     /// The id of the session that is established.
@@ -177,107 +241,21 @@ impl<D: Device, R: CryptoRng> Responder<D, R> {
             Message::Clear(bytes) => self.clear(bytes),
             Message::Secured(bytes) => self.secured(bytes),
         };
-        answer.unwrap_or_else(|refusal| Reply::clear(refusal.encode(version)))
+        answer.unwrap_or_else(|refusal| Reply::clear(refusal.in_version(version).encode(version)))
     }
 
     /// The version of an ERROR.
     fn version(&self) -> Version {
+        self.peer().map_or(Version::V1_0, |peer| peer.version)
+    }
+
+    /// What the requester has said of itself.
+    fn peer(&self) -> Option<Peer> {
         match &self.state {
-            State::Idle | State::Versions { .. } => Version::V1_0,
-            State::Capabilities { peer, .. } => peer.version,
-            State::Connected(connection) => connection.peer.version,
-        }
-    }
-
-    /// A request in clear.
-    fn clear(&mut self, bytes: &[u8]) -> Result<Reply, ErrorResponse> {
-        let code = self.screen(bytes)?;
-        let alignment = self.framing.alignment;
-        if code == code::GET_VERSION {
-            let ended = self.session().map(|id| Event::SessionEnded { id });
-            let (response, vca) = negotiate::version(bytes, alignment)?;
-            self.state = State::Versions { vca };
-            return Ok(Reply { event: ended, ..Reply::clear(response) });
-        }
-        let response = match (&mut self.state, code) {
-            (State::Versions { vca }, code::GET_CAPABILITIES) => {
-                let (response, vca, peer) = negotiate::capabilities(vca, bytes, alignment)?;
-                self.state = State::Capabilities { vca, peer };
-                response
-            }
-            (State::Capabilities { vca, peer }, code::NEGOTIATE_ALGORITHMS) => {
-                let peer = *peer;
-                let (response, vca) = negotiate::algorithms(vca, peer, bytes, alignment)?;
-                self.state = State::Connected(Box::new(Connection {
-                    vca,
-                    peer,
-                    measurements: MeasurementLog::default(),
-                    session: Session::None,
-                }));
-                response
-            }
-            (State::Connected(connection), _) => {
-                let Connection { vca, peer, measurements, session } = connection.as_mut();
-                match (code, &session) {
-                    (code::KEY_EXCHANGE, Session::None) => {
-                        measurements.clear();
-                        // Zero and all ones are reserved.
-                        let number = self.sessions % (u16::MAX - 1) + 1;
-                        let (response, handshake) = establish::key_exchange(
-                            &self.device,
-                            &mut self.rng,
-                            self.framing,
-                            (vca, *peer),
-                            number,
-                            bytes,
-                        )?;
-                        *session = Session::Handshake(Box::new(handshake));
-                        self.sessions = number;
-                        response
-                    }
-                    (code::KEY_EXCHANGE, _) => {
-                        return Err(ErrorCode::SessionLimitExceeded.into());
-                    }
-                    (code::FINISH | code::END_SESSION, _) => {
-                        return Err(ErrorCode::SessionRequired.into());
-                    }
-                    // Between KEY_EXCHANGE and FINISH nothing else is said.
-                    (_, Session::Handshake(_)) => return Err(ErrorCode::UnexpectedRequest.into()),
-                    (_, Session::None | Session::Established(_)) => answer(
-                        &self.device,
-                        &mut self.rng,
-                        (vca, *peer),
-                        measurements,
-                        bytes,
-                        alignment,
-                    )?,
-                }
-            }
-            _ => return Err(ErrorCode::UnexpectedRequest.into()),
-        };
-        Ok(Reply::clear(response))
-    }
-
-    /// What can be said of a clear request without knowing its fields: its code, or why not.
-    fn screen(&self, bytes: &[u8]) -> Result<u8, ErrorResponse> {
-        if bytes.len() > suite::DATA_TRANSFER_SIZE as usize {
-            return Err(ErrorCode::RequestTooLarge.into());
-        }
-        let header = Header::peek(bytes)?;
-        if !SUPPORTED.contains(&header.code) {
-            return Err(ErrorResponse::unsupported(header.code));
-        }
-        let negotiated = match &self.state {
             State::Idle | State::Versions { .. } => None,
-            State::Capabilities { peer, .. } => Some(peer.version),
-            State::Connected(connection) => Some(connection.peer.version),
-        };
-        let expected =
-            if header.code == code::GET_VERSION { Some(Version::V1_0) } else { negotiated };
-        if expected.is_some_and(|version| version as u8 != header.version) {
-            return Err(ErrorCode::VersionMismatch.into());
+            State::Capabilities { peer, .. } | State::Incompatible { peer } => Some(*peer),
+            State::Connected(connection) => Some(connection.peer),
         }
-        Ok(header.code)
     }
 }
 
@@ -285,36 +263,6 @@ impl Reply {
     fn clear(bytes: Vec<u8>) -> Reply {
         Reply { message: Message::Clear(bytes), event: None }
     }
-}
-
-/// Requests that are answered alike inside and outside of a session.
-fn answer<D: Device>(
-    device: &D,
-    rng: &mut impl CryptoRng,
-    (vca, peer): (&Vca, Peer),
-    measurements: &mut MeasurementLog,
-    request: &[u8],
-    alignment: usize,
-) -> Result<Vec<u8>, ErrorResponse> {
-    let code = Header::peek(request)?.code;
-    if code == code::GET_MEASUREMENTS {
-        return measure::measurements(device, rng, (vca, peer), measurements, request, alignment);
-    }
-    let response = match code {
-        code::GET_DIGESTS => identify::digests(device, peer, request, alignment),
-        code::GET_CERTIFICATE => identify::certificate(device, peer, request, alignment),
-        _ => Err(ErrorCode::UnexpectedRequest.into()),
-    }?;
-    measurements.clear();
-    Ok(response)
-}
-
-/// The response, if the requester takes one of its length.
-fn fitting(response: Vec<u8>, peer: Peer) -> Result<Vec<u8>, ErrorResponse> {
-    if response.len() > peer.data_transfer_size as usize {
-        return Err(ErrorResponse::response_too_large(response.len()));
-    }
-    Ok(response)
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::exchange::Exchange;
 use crate::key_schedule::HandshakeSecrets;
-use crate::message::capabilities::GetCapabilities;
+use crate::message::capabilities::{Flags, GetCapabilities};
 use crate::message::certificate::GetCertificate;
 use crate::message::digests::GetDigests;
+use crate::message::error::{ErrorCode, ErrorResponse};
 use crate::message::finish::Finish;
 use crate::message::key_exchange::{KeyExchange, KeyExchangeResponse, SummaryType};
 use crate::message::measurements::{
@@ -50,11 +51,16 @@ fn clear(request: &impl Codec) -> Message {
 /// A well-formed request of each kind but GET_VERSION.
 fn requests() -> Vec<Message> {
     vec![
-        clear(&GetCapabilities(suite::requester_capabilities())),
-        clear(&suite::offer()),
+        clear(&GetCapabilities(suite::requester_capabilities(V, Flags::empty()))),
+        clear(&suite::offer(V)),
         clear(&GetDigests),
-        clear(&GetCertificate { slot: 0, offset: 0, length: 100 }),
-        clear(&GetMeasurements { operation: Operation::All, raw: false, signature: None }),
+        clear(&GetCertificate { slot: 0, slot_size: false, offset: 0, length: 100 }),
+        clear(&GetMeasurements {
+            operation: Operation::All,
+            raw: false,
+            signature: None,
+            context: [0; 8],
+        }),
         clear(&key_exchange(&Exchange::new(&mut TestRng::new(5)))),
         clear(&Finish { verify_data: [0; 48] }),
         clear(&EndSession { clear_negotiated_state: false }),
@@ -69,7 +75,7 @@ fn key_exchange(exchange: &Exchange) -> KeyExchange {
         session_policy: 0,
         random: [3; 32],
         exchange_data: exchange.share(),
-        opaque: encode_supported(&SECURED_MESSAGE_VERSIONS),
+        opaque: encode_supported(V, &SECURED_MESSAGE_VERSIONS),
     }
 }
 
@@ -224,8 +230,8 @@ fn each_request_is_refused_where_it_is_not_due() {
 
 #[test]
 fn an_unknown_request_is_unsupported_in_every_state() {
-    // CHALLENGE, a vendor's request, and responses sent as requests.
-    for code in [0x83, 0xfe, code::VERSION, code::ERROR, 0x00] {
+    // PSK_EXCHANGE, SET_CERTIFICATE, and responses sent as requests.
+    for code in [0xe6, 0xee, code::VERSION, code::ERROR, 0x00] {
         disturbed(|responder, _, _| {
             let request = Message::Clear(vec![0x12, code, 0, 0]);
             assert_eq!(error(responder, &request), ErrorResponse::unsupported(code));
@@ -237,8 +243,8 @@ fn an_unknown_request_is_unsupported_in_every_state() {
 fn a_request_of_another_version_is_a_version_mismatch() {
     disturbed(|responder, due, request| {
         let Message::Clear(bytes) = request else { return };
-        // Version 1.3 for all, and version 1.2 for GET_VERSION, which knows no other than 1.0.
-        let wrong = if due == code::GET_VERSION { 0x12 } else { 0x13 };
+        // Version 1.4 for all, and version 1.2 for GET_VERSION, which knows no other than 1.0.
+        let wrong = if due == code::GET_VERSION { 0x12 } else { 0x14 };
         let mut bytes = bytes.clone();
         bytes[0] = wrong;
         let found = error(responder, &Message::Clear(bytes));
@@ -288,21 +294,30 @@ fn requests_with_values_out_of_range_are_invalid() {
     let off_curve = KeyExchange { exchange_data: [1; 96], ..good.clone() };
     let no_versions = KeyExchange { opaque: Vec::new(), ..good.clone() };
     let other_version =
-        KeyExchange { opaque: encode_supported(&[VersionNumber(0x2000)]), ..good.clone() };
+        KeyExchange { opaque: encode_supported(V, &[VersionNumber(0x2000)]), ..good.clone() };
     let other_slot = KeyExchange { slot: 1, ..good };
     let signature = Some(SignatureRequest { nonce: [0; 32], slot: 3 });
-    let one =
-        |index| GetMeasurements { operation: Operation::One(index), raw: false, signature: None };
+    let one = |index| GetMeasurements {
+        operation: Operation::One(index),
+        raw: false,
+        signature: None,
+        context: [0; 8],
+    };
     let requests = [
         clear(&off_curve),
         clear(&no_versions),
         clear(&other_version),
         clear(&other_slot),
-        clear(&GetCertificate { slot: 1, offset: 0, length: 10 }),
-        clear(&GetCertificate { slot: 0, offset: 60_000, length: 10 }),
-        clear(&GetCertificate { slot: 0, offset: 0, length: 0 }),
+        clear(&GetCertificate { slot: 1, slot_size: false, offset: 0, length: 10 }),
+        clear(&GetCertificate { slot: 0, slot_size: false, offset: 60_000, length: 10 }),
+        clear(&GetCertificate { slot: 0, slot_size: false, offset: 0, length: 0 }),
         clear(&one(99)),
-        clear(&GetMeasurements { operation: Operation::All, raw: false, signature }),
+        clear(&GetMeasurements {
+            operation: Operation::All,
+            raw: false,
+            signature,
+            context: [0; 8],
+        }),
     ];
     let mut hand = connected();
     for request in requests {
@@ -316,10 +331,10 @@ fn requests_with_values_out_of_range_are_invalid() {
 fn a_key_exchange_without_the_capability_is_unsupported() {
     let mut responder = responder();
     responder.respond(&Message::Clear(GetVersion.encode(Version::V1_0)));
-    let mut capabilities = suite::requester_capabilities();
-    capabilities.flags = crate::message::capabilities::Flags::empty();
+    let mut capabilities = suite::requester_capabilities(V, Flags::empty());
+    capabilities.flags = Flags::empty();
     responder.respond(&clear(&GetCapabilities(capabilities)));
-    responder.respond(&clear(&suite::offer()));
+    responder.respond(&clear(&suite::offer(V)));
     let request = clear(&key_exchange(&Exchange::new(&mut TestRng::new(5))));
     let found = error(&mut responder, &request);
     assert_eq!(found, ErrorResponse::unsupported(code::KEY_EXCHANGE));
@@ -329,16 +344,16 @@ fn a_key_exchange_without_the_capability_is_unsupported() {
 fn a_response_that_the_requester_cannot_take_is_too_large() {
     let mut responder = responder();
     responder.respond(&Message::Clear(GetVersion.encode(Version::V1_0)));
-    let mut capabilities = suite::requester_capabilities();
+    let mut capabilities = suite::requester_capabilities(V, Flags::empty());
     capabilities.data_transfer_size = 60;
     responder.respond(&clear(&GetCapabilities(capabilities)));
-    responder.respond(&clear(&suite::offer()));
+    responder.respond(&clear(&suite::offer(V)));
     let request = clear(&key_exchange(&Exchange::new(&mut TestRng::new(5))));
     let found = error(&mut responder, &request);
     assert_eq!(found.code, ErrorCode::ResponseTooLarge);
     assert_eq!(found.extended, 342u32.to_le_bytes());
     // A certificate comes in portions that fit.
-    let request = clear(&GetCertificate { slot: 0, offset: 0, length: 1000 });
+    let request = clear(&GetCertificate { slot: 0, slot_size: false, offset: 0, length: 1000 });
     let reply = responder.respond(&request).message;
     assert_eq!(reply.as_bytes().len(), 60);
 }
@@ -544,9 +559,15 @@ fn unsigned_measurements_count_into_the_next_signature() {
     use sha2::{Digest, Sha384};
 
     let mut hand = connected();
-    let unsigned = GetMeasurements { operation: Operation::One(2), raw: false, signature: None };
+    let unsigned = GetMeasurements {
+        operation: Operation::One(2),
+        raw: false,
+        signature: None,
+        context: [0; 8],
+    };
     let signature = Some(SignatureRequest { nonce: [9; 32], slot: 0 });
-    let signed = GetMeasurements { operation: Operation::Count, raw: false, signature };
+    let signed =
+        GetMeasurements { operation: Operation::Count, raw: false, signature, context: [0; 8] };
     let mut log = Sha384::new().chain_update(hand.vca.as_bytes());
     let first = hand.responder.respond(&clear(&unsigned)).message;
     let response: MeasurementsResponse = decode(first.as_bytes(), V, false).unwrap();
@@ -561,15 +582,17 @@ fn unsigned_measurements_count_into_the_next_signature() {
     log.update(&last.as_bytes()[..last.as_bytes().len() - 96]);
     let digest: [u8; 48] = log.finalize().into();
     let key = hand.responder.device().key.verifying_key();
-    assert!(verify(key, Purpose::Measurements, &digest, &response.signature.unwrap()));
+    assert!(verify(key, V, Purpose::Measurements, &digest, &response.signature.unwrap()));
 }
 
 #[test]
 fn another_request_starts_the_measurement_log_anew() {
     let mut hand = connected();
-    let unsigned = GetMeasurements { operation: Operation::All, raw: false, signature: None };
+    let unsigned =
+        GetMeasurements { operation: Operation::All, raw: false, signature: None, context: [0; 8] };
     let signature = Some(SignatureRequest { nonce: [9; 32], slot: 0 });
-    let signed = GetMeasurements { operation: Operation::All, raw: false, signature };
+    let signed =
+        GetMeasurements { operation: Operation::All, raw: false, signature, context: [0; 8] };
     hand.responder.respond(&clear(&unsigned));
     hand.responder.respond(&clear(&GetDigests));
     let transcript = crate::measurements::MeasurementTranscript {
