@@ -8,11 +8,14 @@
 use std::env;
 use std::error::Error;
 use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::iter;
+use std::path::PathBuf;
 use std::process::Command;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const PROFILE: &str = "guest";
+/// The guest's linker script, from the workspace's root.
+const SCRIPT: &str = "resources/guest/guest.ld";
 /// What the guest is made of, from the workspace's root.
 const SOURCES: [&str; 13] = [
     "Cargo.toml",
@@ -49,18 +52,26 @@ const NOT_INHERITED: [&str; 8] = [
 /// Not called by a build script of the workspace, or the guest does not build; cargo's own words
 /// are on standard error.
 pub fn image(features: &[&str]) -> Result<PathBuf, Box<dyn Error>> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    for source in SOURCES.map(|source| workspace.join(source)) {
+    // Not `env!`: clones that share a target directory share this crate's build as well. For the same
+    // reason cargo is told relative paths, which each clone takes for its own.
+    let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let up = package
+        .ancestors()
+        .position(|directory| directory.join(SCRIPT).exists())
+        .ok_or_else(|| format!("no {SCRIPT} in or above {}", package.display()))?;
+    let up = PathBuf::from_iter(iter::repeat_n("..", up));
+    let workspace = package.join(&up).canonicalize()?;
+    for source in SOURCES {
         // Cargo looks at a directory's files, all the way down. What is not there would be "changed"
         // each time.
-        if source.exists() {
-            println!("cargo::rerun-if-changed={}", source.display());
+        if workspace.join(source).exists() {
+            println!("cargo::rerun-if-changed={}", up.join(source).display());
         }
     }
     println!("cargo::rerun-if-changed=build.rs");
 
     let target = PathBuf::from(env::var("OUT_DIR")?).join("guest");
-    let script = workspace.join("resources/guest/guest.ld");
+    let script = workspace.join(SCRIPT);
     let link = |argument: &str| format!("-Clink-arg={argument}");
     let flags = [
         "-Cno-redzone=yes".into(),
