@@ -38,7 +38,7 @@ use std::time::Instant;
     name = "ravelin",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = exit::TABLE
+    after_help = exit::table(ExitCode::ALL)
 )]
 struct Cli {
     #[command(subcommand)]
@@ -50,7 +50,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a guest until it ends
-    #[command(after_help = exit::TABLE)]
+    #[command(after_help = exit::table(ExitCode::ALL))]
     Run(RunArgs),
     /// Measure the path between guest and GPU
     Bench {
@@ -58,7 +58,7 @@ enum Command {
         what: Bench,
     },
     /// Serve a GPU on its own to whoever speaks SPDM over TCP
-    #[command(after_help = exit::TABLE)]
+    #[command(after_help = exit::table(ExitCode::ALL))]
     GpuServer(GpuServerArgs),
     /// Judge evidence of GPUs and guests, offline: runs `ravelin-verify`
     #[command(disable_help_flag = true)]
@@ -74,7 +74,7 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Bench {
     /// Seal, move and open through the real path, both ways, beside the raw cipher and a memory copy
-    #[command(after_help = exit::TABLE)]
+    #[command(after_help = exit::table(ExitCode::ALL))]
     Transfer(BenchArgs),
 }
 

@@ -7,7 +7,7 @@
 mod events;
 
 use super::Error;
-use super::exit::{ExitCode, TABLE};
+use super::exit::{self, ExitCode};
 use super::output;
 use crate::config::{ModeSpec, Name, Size};
 use crate::control::api::{
@@ -24,7 +24,7 @@ use std::ffi::OsString;
 ///
 /// A VM is found by the name that `ravelin run --name NAME` gave it, or that `ravelinctl list` shows.
 #[derive(Debug, Parser)]
-#[command(name = "ravelinctl", version, after_help = TABLE)]
+#[command(name = "ravelinctl", version, after_help = exit::table(exit::OPERATOR))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
