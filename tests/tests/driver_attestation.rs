@@ -5,14 +5,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use ravelin_driver::attest::Error as AttestError;
+use ravelin_attestation::{Clock, RevocationList, TrustAnchor, UnixTime};
+use ravelin_dice::{CertificateId, Chain};
 #[cfg(not(feature = "test-encryption-off"))]
 use ravelin_driver::attest::Standing;
+use ravelin_driver::attest::{Error as AttestError, Trust};
 use ravelin_driver::{Bus, Error, Gpu as Driver, Layout};
 use ravelin_gpu_abi::command::Command;
 use ravelin_gpu_abi::registers::{self, Mode};
 use ravelin_gpu_model::{FirmwareImage, FirmwareSet, Gpu, GpuConfig};
-use ravelin_maker::Maker;
+use ravelin_maker::{Maker, reference_values};
 use ravelin_tests::stage::bus::Wire;
 use ravelin_tests::stage::time::Monotonic;
 use ravelin_tests::stage::trust::{self, Documents};
@@ -128,6 +130,59 @@ fn firmware_below_the_floor_is_refused() {
 fn a_gpu_of_another_maker_is_refused() {
     let other = Maker::from_seed([9; 48], "Another Maker").unwrap();
     assert_eq!(refusal(&Stage::confidential(), &Documents::of(&other)), "unknown-root");
+}
+
+/// The certificate at this place of the chain that a GPU presents, for a revocation list: 0 for the
+/// identity, 1 for the attestation key of this boot.
+fn certificate(stage: &Stage, place: usize) -> CertificateId {
+    let mut driver = stage.driver();
+    trust::attest(&mut driver).unwrap();
+    let presented = driver.presented().unwrap().evidence.clone();
+    let chain: Vec<&[u8]> = presented.certificates.iter().map(Vec::as_slice).collect();
+    let root = TrustAnchor::new(chain[0]).unwrap();
+    Chain::verify(&chain, &root, Clock::UNKNOWN).unwrap().path[place].clone()
+}
+
+/// The development maker's documents, with this certificate revoked.
+fn revoked(certificate: CertificateId) -> Documents {
+    let maker = Maker::development().unwrap();
+    let root = TrustAnchor::new(maker.root().certificate()).unwrap();
+    let list = maker.revoke([certificate], 2, reference_values::VALIDITY).unwrap();
+    Documents {
+        revocations: RevocationList::verify(&list, &root).unwrap(),
+        ..Documents::development()
+    }
+}
+
+#[test]
+fn a_gpu_whose_identity_is_revoked_is_refused_at_every_boot() {
+    let stage = Stage::confidential();
+    let documents = revoked(certificate(&stage, 0));
+    assert_eq!(refusal(&stage, &documents), "identity-revoked");
+    assert_eq!(refusal(&Stage::confidential(), &documents), "identity-revoked");
+    let other = gpu(|config| config.serial = 2);
+    other.driver().attest(&mut trust::rng(), &documents.trust()).unwrap();
+}
+
+#[test]
+fn a_gpu_whose_attestation_key_is_revoked_is_refused_until_it_boots_anew() {
+    let stage = Stage::confidential();
+    let documents = revoked(certificate(&stage, 1));
+    assert_eq!(refusal(&stage, &documents), "attestation-key-revoked");
+    let again = Stage::confidential();
+    again.driver().attest(&mut trust::rng(), &documents.trust()).unwrap();
+}
+
+#[test]
+fn a_gpu_whose_certificates_have_expired_is_refused_where_there_is_a_clock() {
+    let stage = Stage::confidential();
+    let documents = Documents::development();
+    let expired = UnixTime(ravelin_maker::root::VALIDITY.not_after.0 + 1);
+    let trust = Trust { time: Clock::At(expired), ..documents.trust() };
+    match stage.driver().attest(&mut trust::rng(), &trust) {
+        Err(Error::Attest(error)) => assert_eq!(error.code(), "certificate-expired"),
+        other => panic!("not refused: {other:?}"),
+    }
 }
 
 /// What passes a wire, object by object.

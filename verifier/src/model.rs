@@ -2,18 +2,19 @@
 //!
 //! The judge is `ravelin-attestation`, the same code that the guest's driver runs; here it has what
 //! a guest lacks, a clock. This room reads saved evidence ([`evidence`]), hands it over and writes
-//! the verdict down as checks: a refusal is a failed check under the refusal's own code, which
-//! `ravelin-attestation` keeps stable.
+//! each check down as it is made. A failed one has the refusal's code, which `ravelin-attestation`
+//! keeps stable, as its reason.
 
 pub mod evidence;
 
 use der::DateTime;
 use ravelin_attestation::{
-    Clock, Freshness, ReferenceValues, RevocationList, TrustAnchor, UnixTime, Verdict, verify,
+    self as attestation, Clock, Finding, Freshness, ReferenceValues, RevocationList, TrustAnchor,
+    UnixTime, examine,
 };
 
 use crate::policy::{self, Policy, Revoked};
-use crate::result::{Checks, Device, EVIDENCE_FORMAT};
+use crate::result::{Check, Checks, Device, EVIDENCE_FORMAT, Outcome};
 use evidence::Gpu;
 
 /// Root, reference values and revocation list of the development maker, for the model as it comes.
@@ -72,17 +73,15 @@ impl References {
     }
 }
 
-/// What a trusted GPU has passed.
-const EXPECTED: [&str; 8] = [
-    EVIDENCE_FORMAT,
-    "certificate-chain",
-    "certificate-revocation",
-    "report-signature",
-    "nonce",
-    "firmware",
-    "mode",
-    "svn",
-];
+/// Whose nonce it is.
+const NONCE_SOURCE: &str = "nonce-source";
+
+/// The checks that every GPU must have had: those of this room, and all that `ravelin-attestation`
+/// makes.
+fn expected() -> Vec<&'static str> {
+    let core = attestation::Check::ALL.iter().map(|check| check.as_str());
+    [EVIDENCE_FORMAT, NONCE_SOURCE].into_iter().chain(core).collect()
+}
 
 /// The verdict on one GPU. `Err` in place of evidence is what made it unreadable.
 pub fn judge(gpu: &Result<Gpu, String>, references: &References, policy: &Policy) -> Device {
@@ -94,7 +93,7 @@ pub fn judge(gpu: &Result<Gpu, String>, references: &References, policy: &Policy
             None
         }
     };
-    checks.conclude("apm", identity, &EXPECTED)
+    checks.conclude("apm", identity, &expected())
 }
 
 /// The verdicts on several GPUs.
@@ -126,61 +125,52 @@ fn judge_readable(
         }
     };
     let now = Clock::At(UnixTime(references.at.unix_duration().as_secs()));
-    let verdict = verify(
+    let verdict = examine(
         &gpu.evidence,
         &guest_policy(policy),
         &references.values,
         &references.revocation,
         now,
         &expected,
+        &mut |finding| checks.note(written(finding)),
     );
-    note(&verdict, checks);
     verdict.identity().map(hex::encode)
 }
 
 /// The part of the policy that `ravelin-attestation` holds evidence to.
-fn guest_policy(policy: &Policy) -> ravelin_attestation::Policy {
-    ravelin_attestation::Policy {
+fn guest_policy(policy: &Policy) -> attestation::Policy {
+    attestation::Policy {
         mode_off_allowed: policy.apm.mode_off_allowed,
         debug_allowed: policy.apm.debug_allowed,
         stale_revocation_allowed: policy.revocation == Revoked::AllowUnknown,
-        ..ravelin_attestation::Policy::strict(policy.apm.minimum_svn)
+        ..attestation::Policy::strict(policy.apm.minimum_svn)
     }
 }
 
-/// Whose nonce it is. That the measurements answer it is the verdict's to say.
+/// Whose nonce it is. That the measurements answer it is a check of its own.
 fn judge_freshness(gpu: &Gpu, references: &References, policy: &Policy, checks: &mut Checks) {
-    const CODE: &str = "nonce-source";
     let recorded = hex::encode(gpu.nonce);
     match (references.nonce, policy.freshness) {
-        (Some(_), _) => checks.pass(CODE, "the nonce that was given (--nonce)"),
+        (Some(_), _) => checks.pass(NONCE_SOURCE, "the nonce that was given (--nonce)"),
         (None, policy::Freshness::Recorded) => checks.pass(
-            CODE,
+            NONCE_SOURCE,
             format!("{recorded}, as the evidence's file says; who chose it is not known"),
         ),
         (None, freshness) => checks.unmade(
-            CODE,
+            NONCE_SOURCE,
             freshness == policy::Freshness::Unchecked,
             "freshness not checked: no nonce was given (--nonce)",
         ),
     }
 }
 
-fn note(verdict: &Verdict, checks: &mut Checks) {
-    match verdict {
-        Verdict::Refused { code, .. } => checks.fail(code.as_str(), code.meaning()),
-        Verdict::Trusted { model, serial, firmware, svn, protected, .. } => {
-            checks.pass("certificate-chain", format!("{model} {serial}, to the pinned root"));
-            checks.pass("certificate-revocation", "nothing in the chain is on the maker's list");
-            checks.pass("report-signature", "by the attestation key, with the negotiation");
-            checks.pass("nonce", "the measurements answer the nonce, in the session of this key");
-            checks
-                .pass("firmware", format!("{} is a release of the maker's", hex::encode(firmware)));
-            checks.pass(
-                "mode",
-                format!("accepted; protected from {:#x} to {:#x}", protected.start, protected.end),
-            );
-            checks.pass("svn", format!("{svn}, not below the floor"));
-        }
-    }
+/// A check, written down.
+fn written(finding: &Finding<'_>) -> Check {
+    let (result, reason) = match finding.outcome {
+        attestation::Outcome::Passed => (Outcome::Pass, None),
+        attestation::Outcome::Failed(code) => (Outcome::Fail, Some(code.as_str())),
+        attestation::Outcome::Waived => (Outcome::Skipped, None),
+    };
+    let (code, index) = (finding.check.as_str(), finding.index);
+    Check { code, index, result, reason, detail: finding.compared.to_string() }
 }

@@ -32,6 +32,9 @@ pub struct Check {
     pub index: Option<u8>,
     /// How it ended.
     pub result: Outcome,
+    /// Stable name of what is wrong, where a failed check can fail in several ways.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     /// What was compared, for a person. No stable form.
     pub detail: String,
 }
@@ -70,7 +73,12 @@ impl Checks {
 
     /// Notes one of a series of checks.
     pub fn push(&mut self, code: &'static str, index: Option<u8>, result: Outcome, detail: String) {
-        self.0.push(Check { code, index, result, detail });
+        self.note(Check { code, index, result, reason: None, detail });
+    }
+
+    /// Notes a check as it is.
+    pub fn note(&mut self, check: Check) {
+        self.0.push(check);
     }
 
     /// Whether a check failed.
@@ -118,6 +126,8 @@ pub struct Device {
 pub const EVIDENCE_FORMAT: &str = "evidence-format";
 /// Check that no other evidence is from the same device.
 pub const DISTINCT_DEVICE: &str = "distinct-device";
+/// Why [`DISTINCT_DEVICE`] fails.
+const IDENTITY_REPEATED: &str = ravelin_attestation::Code::IdentityRepeated.as_str();
 
 impl Device {
     /// Whether the evidence could be read, so that there is something to judge.
@@ -158,7 +168,14 @@ impl Verdict {
                 }
                 None => (Outcome::Pass, format!("{} devices, no other like it", identities.len())),
             };
-            device.checks.push(Check { code: DISTINCT_DEVICE, index: None, result, detail });
+            let reason = (result == Outcome::Fail).then_some(IDENTITY_REPEATED);
+            device.checks.push(Check {
+                code: DISTINCT_DEVICE,
+                index: None,
+                result,
+                reason,
+                detail,
+            });
         }
         let trusted = !devices.is_empty() && devices.iter().all(|device| device.trusted);
         Verdict { schema: SCHEMA, trusted, devices }

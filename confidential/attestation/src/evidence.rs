@@ -2,14 +2,12 @@
 //!
 //! Nothing in evidence is believed before [`verify`](mod@crate::verify) has checked who said it.
 
-use crate::Code;
 use alloc::vec::Vec;
-use p384::ecdsa::VerifyingKey;
 use ravelin_dice::security::{SECURITY_CONFIGURATION_INDEX, SVN_INDEX, decode_svn};
 use ravelin_dice::{Component, Digest, SecurityConfiguration};
 use ravelin_spdm::certificate_chain::CertificateChain;
 use ravelin_spdm::measurements::{
-    MeasurementTranscript, Measurements, TranscriptError, Value, ValueType, bound_nonce,
+    MeasurementTranscript, Measurements, Value, ValueType, bound_nonce,
 };
 
 /// Bytes of a verifier's nonce.
@@ -29,17 +27,6 @@ impl Evidence {
     pub fn new(chain: &CertificateChain, measurements: MeasurementTranscript) -> Evidence {
         let certificates = chain.certificates().map(<[u8]>::to_vec).collect();
         Evidence { certificates, measurements }
-    }
-
-    /// What the owner of `key` says in the measurements.
-    pub(crate) fn claims(&self, key: &VerifyingKey) -> Result<Claims, Code> {
-        match self.measurements.verify(key) {
-            Ok(measurements) => Claims::read(&measurements).ok_or(Code::MalformedEvidence),
-            Err(TranscriptError::BadSignature) => Err(Code::BadSignature),
-            Err(TranscriptError::Malformed(_) | TranscriptError::NotAll) => {
-                Err(Code::MalformedEvidence)
-            }
-        }
     }
 }
 
@@ -82,7 +69,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    fn read(measurements: &Measurements) -> Option<Claims> {
+    pub(crate) fn read(measurements: &Measurements) -> Option<Claims> {
         let mut components = [[0; 48]; Component::ALL.len()];
         for (component, place) in Component::ALL.into_iter().zip(&mut components) {
             let block = measurements.block(component.index())?;

@@ -3,6 +3,7 @@
 //! The codes are an interface: scripts branch on them and logs are searched for them, so a code
 //! never changes its text or its meaning.
 
+use crate::codes::codes;
 use alloc::string::String;
 use core::fmt;
 use core::ops::Range;
@@ -61,38 +62,9 @@ impl Verdict {
     }
 }
 
-/// Declares the codes once: variant, text, meaning; the meaning is also the documentation.
-macro_rules! codes {
-    ($($variant:ident $text:literal $meaning:literal;)*) => {
-        /// Why a GPU is refused.
-        ///
-        /// | code | meaning |
-        /// | --- | --- |
-        $(#[doc = concat!("| `", $text, "` | ", $meaning, " |")])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
-        pub enum Code {
-            $(#[doc = concat!($meaning, ".")] $variant,)*
-        }
-
-        impl Code {
-            /// Every code.
-            pub const ALL: &[Code] = &[$(Code::$variant,)*];
-
-            /// The code as scripts see it.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Code::$variant => $text,)* }
-            }
-
-            /// What it means, for a person.
-            pub const fn meaning(self) -> &'static str {
-                match self { $(Code::$variant => $meaning,)* }
-            }
-        }
-    };
-}
-
 codes! {
+    /// Why a GPU is refused.
+    enum Code;
     MalformedEvidence "malformed-evidence"
         "The evidence cannot be read, or lacks a part";
     UnknownRoot "unknown-root"
@@ -139,12 +111,6 @@ codes! {
         "The firmware's security version is below the policy's floor";
     IdentityRepeated "identity-repeated"
         "The same device is presented more than once";
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
 }
 
 impl fmt::Display for Verdict {

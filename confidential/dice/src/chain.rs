@@ -4,6 +4,7 @@
 //! device identity, between root and device identity any intermediates of the maker.
 
 use crate::certificate::{Certificate, CertificateId, Error, Rule, key_digest};
+use crate::time::Validity;
 use crate::{Clock, DeviceInfo, Digest, TcbInfo, oid, spdm_extension};
 use alloc::vec::Vec;
 use core::fmt;
@@ -72,6 +73,21 @@ pub struct Leaf {
     /// The certificates below the root, for revocation lists: intermediates, device identity,
     /// leaf.
     pub path: Vec<CertificateId>,
+    /// When each certificate is valid, from the root to the leaf.
+    pub validity: Vec<Validity>,
+}
+
+impl Leaf {
+    /// Whether every certificate's time covers the present.
+    ///
+    /// # Errors
+    /// [`Error::Time`] for the first one, from the root, that is surely out of its time.
+    pub fn check_time(&self, clock: Clock) -> Result<(), Error> {
+        for (index, validity) in self.validity.iter().enumerate() {
+            validity.check(clock).map_err(|source| Error::Time { index, source })?;
+        }
+        Ok(())
+    }
 }
 
 /// Chains: taking them apart and judging them.
@@ -97,15 +113,25 @@ impl Chain {
         Ok(certificates)
     }
 
-    /// Judges a chain, root first, leaf last.
-    ///
-    /// In this order, each for the whole chain, from the root on: the root is the pinned one, all
-    /// signatures and names, profile, time. So a certificate's content is only looked at once it is
-    /// known who wrote it.
+    /// Judges a chain, root first, leaf last: [`Chain::authenticate`], then [`Leaf::check_time`].
     ///
     /// # Errors
     /// The first failure.
     pub fn verify(certificates: &[&[u8]], root: &TrustAnchor, clock: Clock) -> Result<Leaf, Error> {
+        let leaf = Chain::authenticate(certificates, root)?;
+        leaf.check_time(clock)?;
+        Ok(leaf)
+    }
+
+    /// Judges a chain in all but time, for who asks about time in a step of its own.
+    ///
+    /// In this order, each for the whole chain, from the root on: the root is the pinned one, all
+    /// signatures and names, profile. So a certificate's content is only looked at once it is known
+    /// who wrote it.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn authenticate(certificates: &[&[u8]], root: &TrustAnchor) -> Result<Leaf, Error> {
         let length = Error::WrongProfile { index: 0, rule: Rule::ChainLength };
         let [first, rest @ ..] = certificates else {
             return Err(length);
@@ -138,10 +164,6 @@ impl Chain {
             return Err(leaf.wrong(Rule::DeviceInfo));
         }
 
-        root.certificate().check_time(clock)?;
-        for certificate in &issued {
-            certificate.check_time(clock)?;
-        }
         Ok(Leaf {
             public_key: leaf.key,
             tcb,
@@ -149,6 +171,11 @@ impl Chain {
             identity: key_digest(&device_identity.key)
                 .ok_or(device_identity.wrong(Rule::Algorithm))?,
             path: issued.iter().map(Certificate::id).collect::<Result<_, _>>()?,
+            validity: [root.certificate()]
+                .into_iter()
+                .chain(&issued)
+                .map(Certificate::validity)
+                .collect(),
         })
     }
 }

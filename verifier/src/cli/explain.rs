@@ -1,7 +1,7 @@
 //! What each check's code means, in one sentence. `docs/verify.md` lists the same codes; a test
 //! holds the two together.
 
-use ravelin_attestation::Code;
+use ravelin_attestation::{Check, Code};
 
 /// Every code and its meaning.
 pub(super) const MEANINGS: &[(&str, &str)] = &[
@@ -23,10 +23,8 @@ pub(super) const MEANINGS: &[(&str, &str)] = &[
         "report-signature",
         "The report is signed with the key of the first certificate, so nobody changed it since.",
     ),
-    // The model. Refusals have the codes of ravelin-attestation, with their own meanings.
+    // The model. The other checks and the reasons are ravelin-attestation's, with their meanings.
     ("nonce-source", "The relying party chose the nonce, or the policy accepts another's choice."),
-    ("firmware", "The maker vouches for the firmware that the GPU measured."),
-    ("svn", "The firmware's security version is not below the policy's floor."),
     // NVIDIA.
     ("firmware-id", "The report and the attestation certificate name the same firmware."),
     ("nonce", "The report answers the nonce that was sent, so it is not an old one."),
@@ -125,11 +123,17 @@ pub(super) const MEANINGS: &[(&str, &str)] = &[
     ("platform-alias-check", "Whether firmware found no aliased memory."),
 ];
 
-/// What a code means.
+/// What a code means, or a reason.
 pub(super) fn meaning(code: &str) -> &'static str {
-    let own = MEANINGS.iter().find(|(other, _)| *other == code).map(|(_, meaning)| *meaning);
-    let refusal = || Code::ALL.iter().find(|other| other.as_str() == code).map(|c| c.meaning());
-    own.or_else(refusal).unwrap_or_default()
+    let own = MEANINGS.iter().copied();
+    let known = own.chain(models()).find(|(other, _)| *other == code);
+    known.map(|(_, meaning)| meaning).unwrap_or_default()
+}
+
+/// The checks and the reasons of ravelin-attestation.
+fn models() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let checks = Check::ALL.iter().map(|check| (check.as_str(), check.meaning()));
+    checks.chain(Code::ALL.iter().map(|code| (code.as_str(), code.meaning())))
 }
 
 #[cfg(test)]
@@ -139,8 +143,7 @@ mod tests {
     #[test]
     fn the_manual_lists_every_code() {
         let manual = include_str!("../../../docs/verify.md");
-        let refusals = Code::ALL.iter().map(|code| (code.as_str(), code.meaning()));
-        for (code, meaning) in MEANINGS.iter().copied().chain(refusals) {
+        for (code, meaning) in MEANINGS.iter().copied().chain(models()) {
             assert!(manual.contains(&format!("`{code}`")), "{code} is not in docs/verify.md");
             assert!(!meaning.is_empty());
         }

@@ -20,10 +20,13 @@ pub(super) fn verdict(verdict: &Verdict, explain: bool) -> String {
                 Outcome::Fail => "FAIL",
                 Outcome::Skipped => "skip",
             };
-            let _ = writeln!(text, "  {result}  {}: {}", check.code, check.detail);
-            if explain && !explained.contains(&check.code) {
-                explained.push(check.code);
-                let _ = writeln!(text, "        {}", explain::meaning(check.code));
+            let reason = check.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let _ = writeln!(text, "  {result}  {}{reason}: {}", check.code, check.detail);
+            for code in [Some(check.code), check.reason].into_iter().flatten() {
+                if explain && !explained.contains(&code) {
+                    explained.push(code);
+                    let _ = writeln!(text, "        {}", explain::meaning(code));
+                }
             }
         }
         let _ = writeln!(text, "  {}", trusted(device.trusted));

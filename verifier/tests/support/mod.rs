@@ -9,6 +9,7 @@
     reason = "each test binary uses a part of it"
 )]
 
+pub mod apm;
 pub mod authority;
 
 use std::path::PathBuf;
@@ -48,4 +49,10 @@ pub fn indices(device: &Device, code: &str, result: Outcome) -> Vec<u8> {
 pub fn passed(device: &Device, code: &str) -> bool {
     let mut checks = device.checks.iter().filter(|check| check.code == code).peekable();
     checks.peek().is_some() && checks.all(|check| check.result == Outcome::Pass)
+}
+
+/// The checks that failed, each with its reason.
+pub fn reasons(device: &Device) -> Vec<(&'static str, &'static str)> {
+    let failed = device.checks.iter().filter(|check| check.result == Outcome::Fail);
+    failed.map(|check| (check.code, check.reason.unwrap_or_default())).collect()
 }
