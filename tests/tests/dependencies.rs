@@ -46,8 +46,14 @@ fn reached(graph: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<S
 }
 
 /// The crates in which keys and private keys have their types.
-const KEEPERS: [&str; 5] =
-    ["ravelin-channel", "ravelin-spdm", "ravelin-driver", "ravelin-dice", "ravelin-maker"];
+const KEEPERS: [&str; 6] = [
+    "ravelin-channel",
+    "ravelin-guest-message",
+    "ravelin-spdm",
+    "ravelin-driver",
+    "ravelin-dice",
+    "ravelin-maker",
+];
 
 #[test]
 fn the_host_cannot_name_a_key() {
@@ -66,12 +72,15 @@ fn the_guests_side_does_not_reach_the_hosts() {
         "ravelin-channel",
         "ravelin-spdm",
         "ravelin-snp",
+        "ravelin-guest-message",
         "ravelin-dice",
         "ravelin-attestation",
         "ravelin-driver",
     ] {
         let reached = reached(&graph, guest);
-        for host in ["ravelin", "ravelin-devices", "ravelin-gpu-model", "ravelin-maker"] {
+        for host in
+            ["ravelin", "ravelin-devices", "ravelin-gpu-model", "ravelin-maker", "ravelin-sp-model"]
+        {
             assert!(!reached.contains(host), "{guest} reaches {host}");
         }
     }

@@ -1,8 +1,11 @@
 //! The two ways in which a guest speaks to its hypervisor under SEV-ES and SEV-SNP.
 //!
 //! [`protocol`]: values of the GHCB MSR, enough to get started and to change one page's state.
-//! [`page`]: the GHCB page, which carries everything else; here, [`page_state`] changes of ranges.
+//! [`page`]: the GHCB page, which carries everything else; here, [`page_state`] changes of ranges, and
+//! [`guest_request`]s to the AMD-SP, with a [`certificate_table`] back.
 
+pub mod certificate_table;
+pub mod guest_request;
 pub mod page;
 pub mod page_state;
 pub mod protocol;

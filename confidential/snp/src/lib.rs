@@ -5,11 +5,14 @@
 //! it, and each of them treats the other's bytes as hostile.
 //!
 //! References: *SEV-ES Guest-Hypervisor Communication Block Standardization*, AMD publication
-//! 56421, revision 2.03 ("the GHCB standard"), and *AMD64 Architecture Programmer's Manual*
+//! 56421, revision 2.03 ("the GHCB standard"), *SEV Secure Nested Paging Firmware ABI Specification*,
+//! 56860 ("the ABI"), and *AMD64 Architecture Programmer's Manual*
 //! volumes 2 and 3 ("the APM").
 
 #![no_std]
 
 pub mod cpuid;
 pub mod ghcb;
+pub mod launch_digest;
 pub mod msr;
+pub mod report;

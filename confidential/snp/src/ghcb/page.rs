@@ -44,6 +44,10 @@ pub enum Field {
 pub mod exit_code {
     /// Page State Change: SW_SCRATCH names the structure.
     pub const PAGE_STATE_CHANGE: u64 = 0x8000_0010;
+    /// SNP Guest Request: SW_EXITINFO1 and SW_EXITINFO2 name the pages.
+    pub const GUEST_REQUEST: u64 = 0x8000_0011;
+    /// SNP Extended Guest Request: RAX and RBX name the pages for certificates, too.
+    pub const EXTENDED_GUEST_REQUEST: u64 = 0x8000_0012;
 }
 
 /// What is wrong with a request as such (GHCB standard, 4.1.2): SW_EXITINFO1 is 2 and
