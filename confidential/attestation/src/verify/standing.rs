@@ -123,30 +123,37 @@ fn not_revoked<S: FnMut(&Finding<'_>)>(
     signer: &CertificateId,
     revocation: &RevocationList,
 ) {
-    let mut ask = |check, code, certificate: &CertificateId| {
-        let revoked = revocation.contains(certificate);
-        let says = if revoked { "revoked" } else { "not revoked" };
-        let compared = format_args!("serial number {}: {says}", Hex(&certificate.serial));
-        examination.judge(check, !revoked, code, compared);
-    };
-    ask(Check::ReferenceSignerRevocation, Code::ReferenceSignerRevoked, signer);
-    let from_leaf = [
-        (Check::AttestationKeyRevocation, Code::AttestationKeyRevoked),
+    let signers = (Check::ReferenceSignerRevocation, Code::ReferenceSignerRevoked);
+    ask(examination, revocation, signers, signer);
+    let lowest = [
         (Check::IdentityRevocation, Code::IdentityRevoked),
+        (Check::AttestationKeyRevocation, Code::AttestationKeyRevoked),
     ];
-    let intermediate = (Check::IntermediateRevocation, Code::IntermediateRevoked);
-    let intermediates = leaf.path.len().saturating_sub(from_leaf.len());
+    let intermediates = leaf.path.len().saturating_sub(lowest.len());
     for certificate in leaf.path.iter().take(intermediates) {
-        ask(intermediate.0, intermediate.1, certificate);
-    }
-    let below = leaf.path.iter().skip(intermediates);
-    for (certificate, (check, code)) in below.zip(from_leaf.into_iter().rev()) {
-        ask(check, code, certificate);
+        let intermediate = (Check::IntermediateRevocation, Code::IntermediateRevoked);
+        ask(examination, revocation, intermediate, certificate);
     }
     if intermediates == 0 {
         let compared = format_args!("the root itself issued the device's identity");
         examination.pass(Check::IntermediateRevocation, compared);
     }
+    for (certificate, place) in leaf.path.iter().skip(intermediates).zip(lowest) {
+        ask(examination, revocation, place, certificate);
+    }
+}
+
+/// Whether the list has this certificate.
+fn ask<S: FnMut(&Finding<'_>)>(
+    examination: &mut Examination<'_, S>,
+    revocation: &RevocationList,
+    (check, code): (Check, Code),
+    certificate: &CertificateId,
+) {
+    let revoked = revocation.contains(certificate);
+    let says = if revoked { "revoked" } else { "not revoked" };
+    let compared = format_args!("serial number {}: {says}", Hex(&certificate.serial));
+    examination.judge(check, !revoked, code, compared);
 }
 
 /// What is known of the present, for a person.
