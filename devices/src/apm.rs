@@ -20,9 +20,8 @@ use crate::pci::config::{
 use crate::pci::doe::{self, Mailbox};
 use crate::pci::msix::{MsiSink, Msix};
 use ravelin_gpu_abi as abi;
-use ravelin_gpu_model::{DmaFault, Gpu, GpuConfig, HostMemory, Initiator, Interrupts, ResetKind};
+use ravelin_gpu_model::{Gpu, GpuConfig, Initiator, Interrupts, ResetKind};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where the pending bits begin in BAR4.
@@ -43,7 +42,6 @@ pub enum Error {
 pub struct ApmDevice {
     gpu: Arc<Gpu>,
     gate: Arc<DmaGate>,
-    master: Arc<Master>,
     msix: Arc<Msix>,
     place: Places,
     state: Mutex<State>,
@@ -73,10 +71,10 @@ impl ApmDevice {
     ) -> Result<Arc<Self>, Error> {
         let (config, place) = lay_out()?;
         let msix = Arc::new(Msix::new(abi::MSIX_VECTORS, interrupts));
-        let master = Arc::new(Master { gate: gate.clone(), enabled: AtomicBool::new(false) });
-        let gpu = Gpu::power_on(gpu, master.clone(), Arc::new(Vectors(msix.clone())))?;
+        gate.set_bus_master(false);
+        let gpu = Gpu::power_on(gpu, gate.clone(), Arc::new(Vectors(msix.clone())))?;
         let state = Mutex::new(State { config, mailbox: Mailbox::new() });
-        Ok(Arc::new(Self { gpu, gate, master, msix, place, state }))
+        Ok(Arc::new(Self { gpu, gate, msix, place, state }))
     }
 
     /// The model behind the face, for its admin port.
@@ -110,7 +108,7 @@ impl ApmDevice {
     fn function_level_reset(&self) {
         {
             let mut state = self.lock();
-            self.master.enabled.store(false, Ordering::SeqCst);
+            self.gate.set_bus_master(false);
             state.config.reset();
             state.mailbox.abort();
             self.msix.reset();
@@ -124,7 +122,7 @@ impl ApmDevice {
     fn follow(&self, state: &State) {
         let master = state.config.word(COMMAND) & COMMAND_BUS_MASTER != 0;
         let control = state.config.word(self.place.msix + msix_capability::MESSAGE_CONTROL);
-        self.master.enabled.store(master, Ordering::SeqCst);
+        self.gate.set_bus_master(master);
         self.msix.set_control(control, master);
     }
 
@@ -197,27 +195,6 @@ impl Function for ApmDevice {
             abi::MSIX_BAR if offset < PENDING => self.msix.write_table(offset, data),
             _ => {}
         }
-    }
-}
-
-/// The gate, while the guest lets the GPU use the bus.
-struct Master {
-    gate: Arc<DmaGate>,
-    enabled: AtomicBool,
-}
-
-impl Master {
-    fn gate(&self) -> Result<&DmaGate, DmaFault> {
-        self.enabled.load(Ordering::SeqCst).then_some(&*self.gate).ok_or(DmaFault::NotShared)
-    }
-}
-
-impl HostMemory for Master {
-    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), DmaFault> {
-        HostMemory::read(self.gate()?, address, buffer)
-    }
-    fn write(&self, address: u64, bytes: &[u8]) -> Result<(), DmaFault> {
-        HostMemory::write(self.gate()?, address, bytes)
     }
 }
 

@@ -7,11 +7,18 @@
 //!
 //! The memory behind the gate is the *shared* side alone. Even an error here could not show a device
 //! private memory where the platform keeps the two apart.
+//!
+//! A device that walks rings takes a [`Transaction`] for several accesses, each of which is admitted
+//! by itself.
 
-use crate::page_state::{self, PageStateMap};
+mod transaction;
+
+pub use transaction::Transaction;
+
+use crate::page_state::{self, Hold, PageStateMap};
 use ravelin_gpu_model::{DmaFault, HostMemory};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
 
 /// Why a device's access to guest memory was refused.
@@ -20,6 +27,9 @@ pub enum Error {
     /// The range is not guest memory that is shared now.
     #[error("device access refused by the page state")]
     Page(#[from] page_state::Error),
+    /// The guest does not let the device use the bus.
+    #[error("device access while the function's bus master bit is off")]
+    NoBusMaster,
     /// The page state and the memory disagree about where guest memory is.
     #[error("device access to memory that the VMM has not mapped")]
     Memory(#[from] GuestMemoryError),
@@ -30,17 +40,35 @@ pub struct DmaGate {
     device: String,
     pages: Arc<PageStateMap>,
     shared: GuestMemoryMmap,
+    bus_master: AtomicBool,
     refusals: AtomicU64,
 }
 
 impl DmaGate {
-    /// A gate for the device of this name, over the shared side of guest memory.
+    /// A gate for the device of this name, over the shared side of guest memory. It is open until
+    /// a function's bus master bit says otherwise.
     pub fn new(
         device: impl Into<String>,
         pages: Arc<PageStateMap>,
         shared: GuestMemoryMmap,
     ) -> Self {
-        Self { device: device.into(), pages, shared, refusals: AtomicU64::new(0) }
+        let (bus_master, refusals) = (AtomicBool::new(true), AtomicU64::new(0));
+        Self { device: device.into(), pages, shared, bus_master, refusals }
+    }
+
+    /// Follows the function's bus master bit: while it is off nothing passes.
+    pub fn set_bus_master(&self, on: bool) {
+        self.bus_master.store(on, Ordering::SeqCst);
+    }
+
+    /// Whether the guest lets the device use the bus.
+    pub fn bus_master(&self) -> bool {
+        self.bus_master.load(Ordering::SeqCst)
+    }
+
+    /// Admits several accesses one by one, with no conversion between them.
+    pub fn transaction(&self) -> Transaction<'_> {
+        Transaction::new(self)
     }
 
     /// Copies guest memory at `address` into `buffer`, each byte once.
@@ -59,6 +87,11 @@ impl DmaGate {
         self.access("write", address, bytes.len(), |at| self.shared.write_slice(bytes, at))
     }
 
+    /// The device's name.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
     /// Number of accesses refused so far.
     pub fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Relaxed)
@@ -75,11 +108,18 @@ impl DmaGate {
         if length == 0 {
             return Ok(());
         }
-        let admitted = self.pages.shared(address, length as u64).map_err(Error::from);
-        admitted
-            // The guard lives until the copy is over: this is what a conversion waits for.
-            .and_then(|_guard| copy(GuestAddress(address)).map_err(Error::from))
+        self.admit(&self.pages.hold(), address, length)
+            // The hold lives until the copy is over: this is what a conversion waits for.
+            .and_then(|()| copy(GuestAddress(address)).map_err(Error::from))
             .inspect_err(|error| self.refuse(kind, address, length, error))
+    }
+
+    /// The rule: the guest lets the device use the bus, and every page is shared.
+    fn admit(&self, hold: &Hold<'_>, address: u64, length: usize) -> Result<(), Error> {
+        if !self.bus_master() {
+            return Err(Error::NoBusMaster);
+        }
+        Ok(hold.check_shared(address, length as u64)?)
     }
 
     /// Counts every refusal and logs the first, the second, the fourth, ...: a device in a guest's
@@ -88,7 +128,7 @@ impl DmaGate {
         let count = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
             let (device, cause) = (&self.device, std::error::Error::source(error));
-            let cause = cause.map(ToString::to_string).unwrap_or_default();
+            let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
             tracing::warn!(device, kind, address, length, cause, count, "DMA refused");
         }
     }
@@ -106,7 +146,7 @@ impl HostMemory for DmaGate {
 /// What the device is told: as little as hardware would.
 fn fault(error: Error) -> DmaFault {
     match error {
-        Error::Page(page_state::Error::Private { .. }) => DmaFault::NotShared,
+        Error::Page(page_state::Error::Private { .. }) | Error::NoBusMaster => DmaFault::NotShared,
         Error::Page(_) | Error::Memory(_) => DmaFault::OutOfRange,
     }
 }

@@ -3,7 +3,8 @@
 //! Two halves. The first keeps the promise: [`page_state`] knows who may see a page now, and
 //! [`dma_gate`] is the only way any device reaches guest memory. The second is plumbing: the
 //! [`bus`] that carries the vCPUs' accesses, [`pci`] with its configuration space, interrupts and
-//! mailbox, the [`serial`] ports, and [`apm`], the GPU's face on the bus.
+//! mailbox, the [`serial`] ports, [`apm`], the GPU's face on the bus, and [`virtio`], a Linux guest's
+//! disk, network and the like.
 //!
 //! The crate knows no hypervisor. The VMM hands it memory, an interrupt sink and the vCPUs'
 //! accesses; everything that arrives from the guest is hostile and none of it panics.
@@ -14,3 +15,4 @@ pub mod dma_gate;
 pub mod page_state;
 pub mod pci;
 pub mod serial;
+pub mod virtio;

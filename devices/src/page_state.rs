@@ -107,14 +107,27 @@ pub struct PageStateMap {
     pages: RwLock<Bitmap>,
 }
 
-/// Proof that a range is shared, and that it stays so while this lives.
+/// While this lives no page changes its state; conversions wait for it.
 ///
-/// Keep it as short as a copy: conversions wait for it. Never take a second one on the same thread
-/// while holding the first.
-#[must_use = "the pages stay shared only as long as the guard lives"]
-pub struct SharedGuard<'a>(
-    #[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'a, Bitmap>,
-);
+/// Keep it as short as a copy. Never take a second one on the same thread while holding the first.
+#[must_use = "pages keep their state only as long as the hold lives"]
+pub struct Hold<'a>(RwLockReadGuard<'a, Bitmap>);
+
+impl Hold<'_> {
+    /// Checks that every page of `length` bytes at `address` is shared.
+    ///
+    /// # Errors
+    /// The range is empty, wraps around, is no guest memory, or has a private page.
+    pub fn check_shared(&self, address: u64, length: u64) -> Result<(), Error> {
+        let last = length.checked_sub(1).ok_or(Error::Empty { address })?;
+        let last = address.checked_add(last).ok_or(Error::Overflow { address, length })?;
+        let pages = address / PAGE_SIZE..last / PAGE_SIZE + 1;
+        match self.0.first(pages, false)? {
+            Some(page) => Err(Error::Private { address: page * PAGE_SIZE }),
+            None => Ok(()),
+        }
+    }
+}
 
 impl PageStateMap {
     /// A map of these ranges of guest memory, every page in the same state.
@@ -175,20 +188,20 @@ impl PageStateMap {
         Ok(runs.iter().map(|run| run.end - run.start).sum())
     }
 
+    /// Keeps every page in its state until the hold goes.
+    pub fn hold(&self) -> Hold<'_> {
+        Hold(self.read_pages())
+    }
+
     /// Admits an access to `length` bytes at `address` if every page of them is shared now, and
-    /// keeps them shared until the guard goes.
+    /// keeps them shared until the hold goes.
     ///
     /// # Errors
-    /// The range is empty, wraps around, is no guest memory, or has a private page.
-    pub fn shared(&self, address: u64, length: u64) -> Result<SharedGuard<'_>, Error> {
-        let last = length.checked_sub(1).ok_or(Error::Empty { address })?;
-        let last = address.checked_add(last).ok_or(Error::Overflow { address, length })?;
-        let pages = address / PAGE_SIZE..last / PAGE_SIZE + 1;
-        let bitmap = self.read_pages();
-        match bitmap.first(pages, false)? {
-            Some(page) => Err(Error::Private { address: page * PAGE_SIZE }),
-            None => Ok(SharedGuard(bitmap)),
-        }
+    /// As [`Hold::check_shared`].
+    pub fn shared(&self, address: u64, length: u64) -> Result<Hold<'_>, Error> {
+        let hold = self.hold();
+        hold.check_shared(address, length)?;
+        Ok(hold)
     }
 
     /// The state of the page that holds this byte; `None` where there is no guest memory.
