@@ -8,7 +8,9 @@ use alloc::vec::Vec;
 use p384::ecdsa::VerifyingKey;
 use sha2::{Digest, Sha384};
 
-use crate::message::measurements::{GetMeasurements, MeasurementsResponse, Operation};
+use crate::message::measurements::{
+    CONTENT_CHANGED, GetMeasurements, MeasurementsResponse, Operation,
+};
 use crate::message::{self, Header, algorithms::MEASUREMENT_SPECIFICATION_DMTF};
 use crate::signature::{self, Purpose};
 use crate::version::Version;
@@ -37,6 +39,12 @@ pub enum ValueType {
     Version = 6,
     /// Security version number of mutable firmware.
     SecureVersionNumber = 7,
+    /// Digests, each extended by the next one (from version 1.3 on).
+    HashExtend = 8,
+    /// For information only (from version 1.3 on).
+    Informational = 9,
+    /// Measurement manifest, structured (from version 1.3 on).
+    StructuredManifest = 10,
 }
 
 impl ValueType {
@@ -50,6 +58,9 @@ impl ValueType {
             5 => ValueType::DeviceMode,
             6 => ValueType::Version,
             7 => ValueType::SecureVersionNumber,
+            8 => ValueType::HashExtend,
+            9 => ValueType::Informational,
+            10 => ValueType::StructuredManifest,
             _ => return None,
         })
     }
@@ -155,6 +166,9 @@ pub enum TranscriptError {
     /// The request did not ask for all measurements with a signature.
     #[error("Measurements are not a signed answer for all of them; ask for that")]
     NotAll,
+    /// The measurements have changed while they were read.
+    #[error("Measurements have changed while they were read; ask again")]
+    Changed,
     /// The signature is not the key's.
     #[error("Signature over the measurements is not the attestation key's")]
     BadSignature,
@@ -201,6 +215,9 @@ impl MeasurementTranscript {
         };
         if response.slot != signature.slot {
             return Err(value("SlotID", response.slot).into());
+        }
+        if response.content_changed == CONTENT_CHANGED {
+            return Err(TranscriptError::Changed);
         }
         Ok(Measurements {
             nonce: signature.nonce,

@@ -72,6 +72,7 @@ pub(crate) fn offer(version: Version) -> NegotiateAlgorithms {
         other_parameters: opaque_format(version),
         base_asymmetric: ECDSA_P384,
         base_hash: SHA_384,
+        log_specification: 0,
         extended: (0, 0),
         algorithms: kinds
             .map(|kind| Algorithm { kind, supported: settled(kind), extended: 0 })
@@ -89,6 +90,7 @@ pub(crate) fn choose(version: Version, offer: &NegotiateAlgorithms) -> Algorithm
         measurement_hash: if measurement_specification != 0 { MEASUREMENT_SHA_384 } else { 0 },
         base_asymmetric: offer.base_asymmetric & ECDSA_P384,
         base_hash: offer.base_hash & SHA_384,
+        log_specification: 0,
         extended: (0, 0),
         algorithms: offer
             .algorithms
@@ -144,6 +146,7 @@ pub(crate) fn objection(
         ("MeasurementHashAlgo", choice.measurement_hash, expected.measurement_hash),
         ("BaseAsymSel", choice.base_asymmetric, expected.base_asymmetric),
         ("BaseHashSel", choice.base_hash, expected.base_hash),
+        ("MELspecificationSel", choice.log_specification.into(), 0),
         ("ExtAsymSelCount", choice.extended.0.into(), 0),
         ("ExtHashSelCount", choice.extended.1.into(), 0),
         ("DHE", selected(choice, AlgorithmType::Dhe), SECP384R1.into()),

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 
 use sha2::{Digest, Sha384};
 
+use crate::message::code;
 use crate::version::Version;
 
 /// The messages from GET_VERSION to ALGORITHMS.
@@ -63,11 +64,18 @@ impl SessionTranscript {
     }
 }
 
-/// L1: the measurements asked for since the last signature. Any other request starts it anew.
+/// L1: the measurements asked for since the last signature.
 #[derive(Clone, Default)]
 pub(crate) struct MeasurementLog(Option<Sha384>);
 
 impl MeasurementLog {
+    /// Any other request than GET_MEASUREMENTS starts it anew, whatever the answer.
+    pub(crate) fn meet(&mut self, code: u8) {
+        if code != code::GET_MEASUREMENTS {
+            self.clear();
+        }
+    }
+
     /// Adds a request and its response, the latter without its signature.
     pub(crate) fn add(&mut self, version: Version, vca: &Vca, request: &[u8], response: &[u8]) {
         let log = self.0.get_or_insert_with(|| vca.before_measurements(version));
@@ -87,11 +95,27 @@ impl MeasurementLog {
 }
 
 /// What M1 has before CHALLENGE: the requests in clear for the identity. A new GET_DIGESTS starts
-/// it anew; so does any request that is not one for the identity.
+/// it anew.
 #[derive(Clone, Default)]
 pub(crate) struct IdentityLog(Option<Sha384>);
 
 impl IdentityLog {
+    /// Whoever goes on to these without a CHALLENGE has forgone it (DSP0274, "M1 and M2 message
+    /// transcript computation rules").
+    pub(crate) fn meet(&mut self, code: u8) {
+        if matches!(
+            code,
+            code::GET_MEASUREMENTS
+                | code::KEY_EXCHANGE
+                | code::FINISH
+                | code::HEARTBEAT
+                | code::KEY_UPDATE
+                | code::END_SESSION
+        ) {
+            self.clear();
+        }
+    }
+
     /// Adds a request and its response.
     pub(crate) fn add(&mut self, vca: &Vca, request: &[u8], response: &[u8]) {
         let log = self.0.get_or_insert_with(|| Sha384::new().chain_update(vca.as_bytes()));

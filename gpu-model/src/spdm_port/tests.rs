@@ -223,7 +223,7 @@ fn a_payload_too_long_is_refused_and_takes_no_memory() {
         }
         let served = serve(&mut socket, &piece);
         let answer = &served.frame[HEADER_SIZE..];
-        assert_eq!(error_code(&mut carrier, answer), ErrorCode::RequestTooLarge as u8);
+        assert_eq!(error_code(&mut carrier, answer), ErrorCode::InvalidRequest as u8);
         // The next frame is found behind it.
         converse(&mut socket, &mut carrier);
     }

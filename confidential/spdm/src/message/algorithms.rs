@@ -78,6 +78,8 @@ pub struct NegotiateAlgorithms {
     pub base_asymmetric: u32,
     /// BaseHashAlgo, a set.
     pub base_hash: u32,
+    /// MELspecification, a set (from version 1.3 on).
+    pub log_specification: u8,
     /// Number of extended asymmetric and hash algorithms.
     pub extended: (u8, u8),
     /// By ascending kind.
@@ -97,6 +99,8 @@ pub struct AlgorithmsResponse {
     pub base_asymmetric: u32,
     /// BaseHashSel.
     pub base_hash: u32,
+    /// MELspecificationSel (from version 1.3 on).
+    pub log_specification: u8,
     /// Number of extended asymmetric and hash algorithms picked.
     pub extended: (u8, u8),
     /// By ascending kind.
@@ -112,9 +116,8 @@ fn finish(mut out: Vec<u8>) -> Vec<u8> {
     out
 }
 
-fn put_tail(out: &mut Vec<u8>, extended: (u8, u8), algorithms: &[Algorithm]) {
-    out.extend_from_slice(&[0; 12]);
-    out.extend_from_slice(&[extended.0, extended.1, 0, 0]);
+/// Writes the extended algorithms, which are not told, and the structures.
+fn put_structures(out: &mut Vec<u8>, extended: (u8, u8), algorithms: &[Algorithm]) {
     out.resize(out.len() + 4 * (usize::from(extended.0) + usize::from(extended.1)), 0);
     for algorithm in algorithms {
         // Two bytes of fixed algorithms.
@@ -124,14 +127,13 @@ fn put_tail(out: &mut Vec<u8>, extended: (u8, u8), algorithms: &[Algorithm]) {
     }
 }
 
-fn read_tail(
+/// Reads over extended algorithms and reads so many structures.
+fn read_structures(
     reader: &mut Reader<'_>,
+    extended: (u8, u8),
     count: u8,
-) -> Result<((u8, u8), Vec<Algorithm>), DecodeError> {
-    reader.skip(12)?;
-    let extended = (reader.u8()?, reader.u8()?);
+) -> Result<Vec<Algorithm>, DecodeError> {
     let mut total = usize::from(extended.0) + usize::from(extended.1);
-    reader.skip(2)?;
     reader.bytes(4 * total)?;
     let mut algorithms: Vec<Algorithm> = Vec::new();
     for _ in 0..count {
@@ -153,7 +155,13 @@ fn read_tail(
     if total > MAX_EXTENDED {
         return Err(value("ExtAlgCount", total as u64));
     }
-    Ok((extended, algorithms))
+    Ok(algorithms)
+}
+
+/// A byte that means something from 1.3 on.
+fn read_log_specification(reader: &mut Reader<'_>, header: Header) -> Result<u8, DecodeError> {
+    let byte = reader.u8()?;
+    Ok(if header.version >= Version::V1_3 as u8 { byte } else { 0 })
 }
 
 /// The Length field must be the message's length, which is known once the rest is read.
@@ -175,7 +183,9 @@ impl Codec for NegotiateAlgorithms {
         out.extend_from_slice(&[0, 0, self.measurement_specification, self.other_parameters]);
         out.extend_from_slice(&self.base_asymmetric.to_le_bytes());
         out.extend_from_slice(&self.base_hash.to_le_bytes());
-        put_tail(&mut out, self.extended, &self.algorithms);
+        out.extend_from_slice(&[0; 12]);
+        out.extend_from_slice(&[self.extended.0, self.extended.1, 0, self.log_specification]);
+        put_structures(&mut out, self.extended, &self.algorithms);
         finish(out)
     }
 
@@ -186,13 +196,18 @@ impl Codec for NegotiateAlgorithms {
         let other_parameters = reader.u8()?;
         let base_asymmetric = reader.u32()?;
         let base_hash = reader.u32()?;
-        let (extended, algorithms) = read_tail(reader, header.param1)?;
+        reader.skip(12)?;
+        let extended = (reader.u8()?, reader.u8()?);
+        reader.skip(1)?;
+        let log_specification = read_log_specification(reader, header)?;
+        let algorithms = read_structures(reader, extended, header.param1)?;
         check_length(length, before, reader)?;
         Ok(NegotiateAlgorithms {
             measurement_specification,
             other_parameters,
             base_asymmetric,
             base_hash,
+            log_specification,
             extended,
             algorithms,
         })
@@ -209,7 +224,9 @@ impl Codec for AlgorithmsResponse {
         out.extend_from_slice(&self.measurement_hash.to_le_bytes());
         out.extend_from_slice(&self.base_asymmetric.to_le_bytes());
         out.extend_from_slice(&self.base_hash.to_le_bytes());
-        put_tail(&mut out, self.extended, &self.algorithms);
+        out.extend_from_slice(&[0; 11]);
+        out.extend_from_slice(&[self.log_specification, self.extended.0, self.extended.1, 0, 0]);
+        put_structures(&mut out, self.extended, &self.algorithms);
         finish(out)
     }
 
@@ -221,7 +238,11 @@ impl Codec for AlgorithmsResponse {
         let measurement_hash = reader.u32()?;
         let base_asymmetric = reader.u32()?;
         let base_hash = reader.u32()?;
-        let (extended, algorithms) = read_tail(reader, header.param1)?;
+        reader.skip(11)?;
+        let log_specification = read_log_specification(reader, header)?;
+        let extended = (reader.u8()?, reader.u8()?);
+        reader.skip(2)?;
+        let algorithms = read_structures(reader, extended, header.param1)?;
         check_length(length, before, reader)?;
         Ok(AlgorithmsResponse {
             measurement_specification,
@@ -229,6 +250,7 @@ impl Codec for AlgorithmsResponse {
             measurement_hash,
             base_asymmetric,
             base_hash,
+            log_specification,
             extended,
             algorithms,
         })

@@ -92,6 +92,14 @@ impl Flags {
     /// Those that mean something in a responder's message only.
     const RESPONDER_ONLY: Flags =
         Flags::CACHE.union(Flags::MEAS_NO_SIG).union(Flags::MEAS_SIG).union(Flags::MEAS_FRESH);
+
+    /// Fields of two bits, of which both at once are reserved.
+    const EXCLUSIVE: [Flags; 4] = [
+        Flags::MEAS_NO_SIG.union(Flags::MEAS_SIG),
+        Flags::PSK.union(Flags::PSK_WITH_CONTEXT),
+        Flags::EP_INFO_NO_SIG.union(Flags::EP_INFO_SIG),
+        Flags::MULTI_KEY_ONLY.union(Flags::MULTI_KEY_NEGOTIATED),
+    ];
 }
 
 /// Least value of DataTransferSize (DSP0274, "MinDataTransferSize" of versions 1.2 and 1.3).
@@ -149,10 +157,14 @@ impl Capabilities {
         if data_transfer_size < MIN_DATA_TRANSFER_SIZE {
             return Err(value("DataTransferSize", data_transfer_size));
         }
-        if max_message_size < data_transfer_size {
+        let known = Version::negotiable(header.version).map_or(Flags::all(), Flags::of);
+        // Without chunks there is no message that is longer than a piece.
+        let chunks = flags.intersection(known).contains(Flags::CHUNK);
+        if max_message_size < data_transfer_size
+            || (max_message_size > data_transfer_size && !chunks)
+        {
             return Err(value("MaxSPDMmsgSize", max_message_size));
         }
-        let known = Version::negotiable(header.version).map_or(Flags::all(), Flags::of);
         check_combination(flags.intersection(known).difference(meaningless))?;
         Ok(Capabilities { timeout_exponent, flags, data_transfer_size, max_message_size })
     }
@@ -166,8 +178,7 @@ fn check_combination(flags: Flags) -> Result<(), DecodeError> {
         flags.intersects(Flags::HBEAT | Flags::KEY_UPD | Flags::HANDSHAKE_IN_THE_CLEAR);
     let contradiction = session != secured
         || (needs_session && !session)
-        || flags.contains(Flags::MEAS_NO_SIG | Flags::MEAS_SIG)
-        || flags.contains(Flags::PSK | Flags::PSK_WITH_CONTEXT)
+        || Flags::EXCLUSIVE.into_iter().any(|both| flags.contains(both))
         || flags.contains(Flags::CERT | Flags::PUB_KEY_ID);
     if contradiction { Err(value("Flags", flags.bits())) } else { Ok(()) }
 }

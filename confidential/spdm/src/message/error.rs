@@ -94,9 +94,9 @@ impl ErrorCode {
     /// What says the same in a version that may not have the code yet.
     fn in_version(self, version: Version) -> ErrorCode {
         match self {
-            ErrorCode::SessionRequired if version == Version::V1_1 => ErrorCode::UnexpectedRequest,
-            ErrorCode::RequestTooLarge if version == Version::V1_1 => ErrorCode::InvalidRequest,
-            ErrorCode::ResponseTooLarge if version == Version::V1_1 => ErrorCode::Unspecified,
+            ErrorCode::SessionRequired if version <= Version::V1_1 => ErrorCode::UnexpectedRequest,
+            ErrorCode::RequestTooLarge if version <= Version::V1_1 => ErrorCode::InvalidRequest,
+            ErrorCode::ResponseTooLarge if version <= Version::V1_1 => ErrorCode::Unspecified,
             code => code,
         }
     }
@@ -133,9 +133,7 @@ impl ErrorResponse {
             ..ErrorResponse::new(ErrorCode::ResponseTooLarge)
         }
     }
-}
 
-impl ErrorResponse {
     pub(crate) fn large_response(handle: u8) -> ErrorResponse {
         ErrorResponse {
             extended: alloc::vec![handle],
@@ -166,7 +164,7 @@ pub struct NotReady {
 impl NotReady {
     /// What the ERROR says of its response.
     pub fn of(error: &ErrorResponse) -> Option<NotReady> {
-        let [exponent, request, token, multiplier] = *error.extended.as_slice() else {
+        let [exponent, request, token, multiplier, ..] = *error.extended.as_slice() else {
             return None;
         };
         (error.code == ErrorCode::ResponseNotReady).then_some(NotReady {

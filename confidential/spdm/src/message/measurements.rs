@@ -15,6 +15,9 @@ const SIGNATURE_REQUESTED: u8 = 1 << 0;
 /// Attribute: raw bits rather than digests, where the responder has both.
 const RAW_BIT_STREAM_REQUESTED: u8 = 1 << 1;
 
+/// Measurements have changed since the first of the requests that are signed together.
+pub const CONTENT_CHANGED: u8 = 1;
+
 /// Bytes of the requester's context, which the responder gives back (from version 1.3 on).
 pub const CONTEXT_SIZE: usize = 8;
 
@@ -76,7 +79,9 @@ pub struct MeasurementsResponse {
     pub count: u8,
     /// The slot whose key signs.
     pub slot: u8,
-    /// Whether the measurements have changed while they were read, two bits.
+    /// Whether the measurements have changed since the first of the requests that are signed
+    /// together, two bits: 0 for not looked, [`CONTENT_CHANGED`], 2 for not changed (from version
+    /// 1.2 on).
     pub content_changed: u8,
     /// The blocks asked for.
     pub blocks: Vec<Block>,
@@ -143,7 +148,8 @@ impl Codec for MeasurementsResponse {
     type Context = bool;
 
     fn encode(&self, version: Version) -> Vec<u8> {
-        let slot = self.slot | (self.content_changed & 3) << 4;
+        let changed = if version >= Version::V1_2 { self.content_changed & 3 } else { 0 };
+        let slot = self.slot | changed << 4;
         let mut out = open(version, Self::CODE, self.count, slot);
         out.push(self.blocks.len() as u8);
         let mut record = Vec::new();
@@ -175,10 +181,11 @@ impl Codec for MeasurementsResponse {
         let nonce = reader.array()?;
         let opaque = read_opaque(reader)?;
         let context = read_context(reader, header)?;
+        let looked = header.version >= Version::V1_2 as u8;
         Ok(MeasurementsResponse {
             count: header.param1,
             slot: slot_of_half(header.param2)?,
-            content_changed: header.param2 >> 4 & 3,
+            content_changed: if looked { header.param2 >> 4 & 3 } else { 0 },
             blocks,
             nonce,
             opaque,

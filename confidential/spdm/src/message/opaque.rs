@@ -13,9 +13,10 @@ use crate::wire::{DecodeError, Reader, put_u16_prefixed, value};
 /// Most bytes of opaque data (DSP0274, "OpaqueDataLength").
 pub const MAX_LENGTH: usize = 1024;
 
-/// The versions of DSP0277 spoken here, which do not differ on the wire, the best one first.
-pub const SECURED_MESSAGE_VERSIONS: [VersionNumber; 2] =
-    [VersionNumber(0x1100), VersionNumber(0x1000)];
+/// The versions of DSP0277 spoken here, the best one first. 1.2 fixes the order of bytes in the IV
+/// that the others leave open; nothing else differs on the wire.
+pub const SECURED_MESSAGE_VERSIONS: [VersionNumber; 3] =
+    [VersionNumber(0x1200), VersionNumber(0x1100), VersionNumber(0x1000)];
 
 /// SpecID of 1.1's frame: "DMTF", the first letter highest.
 const SPEC_ID: u32 = 0x444d_5446;

@@ -15,7 +15,8 @@ use crate::message::capabilities::Flags;
 use crate::message::challenge::{Challenge, ChallengeAuth};
 use crate::message::key_exchange::{SIGNATURE_SIZE, SummaryType};
 use crate::message::measurements::{
-    CONTEXT_SIZE, GetMeasurements, MeasurementsResponse, Operation, SignatureRequest,
+    CONTENT_CHANGED, CONTEXT_SIZE, GetMeasurements, MeasurementsResponse, Operation,
+    SignatureRequest,
 };
 use crate::signature::{Purpose, verify};
 use crate::transcript::{MeasurementLog, Vca};
@@ -103,11 +104,12 @@ impl AwaitChallenge {
         if !verify(&known.key, version, Purpose::Challenge, &digest, &answer.signature) {
             return Err(Error::ChallengeFailed);
         }
-        for (field, found) in [
-            ("SlotID", answer.slot ^ slot),
-            ("BasicMutAuthReq", answer.mutual_authentication.into()),
+        for (field, found, agreed) in [
+            ("SlotID", answer.slot, answer.slot == slot),
+            ("SlotMask", answer.slot_mask, answer.slot_mask >> slot & 1 != 0),
+            ("BasicMutAuthReq", 1, !answer.mutual_authentication),
         ] {
-            if found != 0 {
+            if !agreed {
                 return Err(Error::NotAgreed { field, found });
             }
         }
@@ -168,6 +170,9 @@ impl AskedMeasurements {
         }
         if fields.signature.is_some_and(|signature| signature.slot != response.slot) {
             return Err(value("SlotID", response.slot).into());
+        }
+        if response.content_changed == CONTENT_CHANGED {
+            return Err(TranscriptError::Changed.into());
         }
         let fits = match (fields.operation, response.blocks.as_slice()) {
             (Operation::Count, []) | (Operation::All, _) => true,

@@ -12,11 +12,12 @@ use crate::message::{Codec, Header, code, decode_padded};
 use crate::suite;
 use crate::transfer::{Cutter, Gatherer, Misfit, Sizes};
 use crate::version::Version;
+use crate::wire::value;
 
 /// How often a response is asked for again that is not ready.
 const MOST_RETRIES: u8 = 16;
 
-/// What the responder's exponent may ask for: a quarter of an hour.
+/// The longest time that the responder may ask for: 2^30 us, a quarter of an hour.
 const MOST_EXPONENT: u8 = 30;
 
 /// The way to one responder.
@@ -28,6 +29,10 @@ pub(super) struct Link {
     chunks: bool,
     /// Counts the large requests.
     handle: u8,
+    /// Code of the request whose response is due.
+    request: u8,
+    /// Whether the responder may ask for time: not before all is agreed.
+    patient: bool,
     /// How often the response in question was not ready.
     retries: u8,
     wait: Duration,
@@ -59,6 +64,8 @@ impl Link {
             sizes: Sizes { transfer: usize::MAX, message: usize::MAX },
             chunks: false,
             handle: 0,
+            request: code::GET_VERSION,
+            patient: false,
             retries: 0,
             wait: Duration::ZERO,
             state: State::Whole,
@@ -71,6 +78,11 @@ impl Link {
 
     pub(super) fn agree_sizes(&mut self, sizes: Sizes, chunks: bool) {
         (self.sizes, self.chunks) = (sizes, chunks);
+    }
+
+    /// From here on responses may take longer.
+    pub(super) fn agree_all(&mut self) {
+        self.patient = true;
     }
 
     /// The version that was agreed.
@@ -86,6 +98,7 @@ impl Link {
     /// The request, or its first chunk.
     pub(super) fn send(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Error> {
         (self.retries, self.wait) = (0, Duration::ZERO);
+        self.request = Header::peek(&request)?.code;
         self.state = State::Whole;
         let length = request.len();
         if length <= self.sizes.transfer {
@@ -154,29 +167,35 @@ impl Link {
         else {
             return Ok(whole());
         };
-        match (error.code, error.extended.as_slice()) {
-            (ErrorCode::LargeResponse, [handle, ..]) if self.chunks => {
-                let handle = *handle;
-                self.state = State::Fetching { handle, gathered: None };
-                let request = ChunkGet { handle, sequence: 0 };
-                Ok(Received::Next(request.encode(self.version)))
-            }
-            (ErrorCode::ResponseNotReady, [exponent, request, token, multiplier, ..])
-                if self.retries < MOST_RETRIES =>
-            {
-                let ready = NotReady {
-                    exponent: *exponent,
-                    request: *request,
-                    token: *token,
-                    multiplier: *multiplier,
-                };
-                self.retries += 1;
-                let exponent = ready.exponent.min(MOST_EXPONENT);
-                self.wait = Duration::from_micros(1 << exponent);
-                let request = RespondIfReady { request: ready.request, token: ready.token };
-                Ok(Received::Next(request.encode(self.version)))
-            }
+        if let (ErrorCode::LargeResponse, [handle, ..]) = (error.code, error.extended.as_slice())
+            && self.chunks
+        {
+            let handle = *handle;
+            self.state = State::Fetching { handle, gathered: None };
+            let request = ChunkGet { handle, sequence: 0 };
+            return Ok(Received::Next(request.encode(self.version)));
+        }
+        match NotReady::of(&error) {
+            Some(later) if self.patient && self.retries < MOST_RETRIES => self.retry(later),
             _ => Ok(whole()),
         }
+    }
+
+    /// The request that asks again, and when to send it.
+    fn retry(&mut self, later: NotReady) -> Result<Received, Error> {
+        for (field, found, right) in [
+            ("RequestCode", later.request, later.request == self.request),
+            ("RDTExponent", later.exponent, later.exponent <= MOST_EXPONENT),
+            // Otherwise the response is forgotten before it may be asked for.
+            ("RDTM", later.multiplier, later.multiplier > 1),
+        ] {
+            if !right {
+                return Err(value(field, found).into());
+            }
+        }
+        self.retries += 1;
+        self.wait = Duration::from_micros(1 << later.exponent);
+        let request = RespondIfReady { request: later.request, token: later.token };
+        Ok(Received::Next(request.encode(self.version)))
     }
 }

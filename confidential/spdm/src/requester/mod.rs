@@ -118,9 +118,9 @@ pub enum Error {
     /// The responder's Diffie-Hellman share is no point of the curve.
     #[error("Responder's key share is no point on secp384r1")]
     ExchangeData,
-    /// The responder wants what was not offered: a proof of the requester's identity, or a
-    /// heartbeat.
-    #[error("Responder's {field} is {found:#04x}; zero was agreed")]
+    /// The responder wants or says something else than was agreed, such as a proof of the
+    /// requester's identity.
+    #[error("Responder's {field} is {found:#04x}, which was not agreed")]
     NotAgreed {
         /// The specification's name of the field.
         field: &'static str,
@@ -369,7 +369,7 @@ impl<R: CryptoRng, V: ChainVerifier> Requester<R, V> {
             State::Idle | State::Measurements(_) => Err(Error::NotStarted),
             State::Version(state) => state.receive(wishes, link, answer),
             State::Capabilities(state) => state.receive(wishes, link, answer),
-            State::Algorithms(state) => state.receive(answer),
+            State::Algorithms(state) => state.receive(link, answer),
             State::Digests(state) => state.receive(config, answer),
             State::Certificate(state) => match state.receive(config, answer)? {
                 identify::Progress::More(request, next) => Ok((request, State::Certificate(next))),

@@ -109,12 +109,13 @@ impl AwaitCapabilities {
 }
 
 impl AwaitAlgorithms {
-    pub(super) fn receive(mut self, answer: Answered<'_>) -> Result<Turn, Error> {
+    pub(super) fn receive(mut self, link: &mut Link, answer: Answered<'_>) -> Result<Turn, Error> {
         let version = self.version;
         let (choice, bytes) = answer.decode::<AlgorithmsResponse>(version, ())?;
         if let Some((field, found)) = suite::objection(version, &choice) {
             return Err(Error::WrongAlgorithm { field, found });
         }
+        link.agree_all();
         self.vca.add(&self.request, bytes);
         let connection = Connection {
             version,

@@ -1,6 +1,7 @@
 //! What may be asked in an established session: one question at a time, each answered or refused.
 //!
-//! A refusal leaves the session as it was. Any other error is the end of it, keys and all.
+//! A refusal leaves the session as it was, unless it says that there is none any more. Any other
+//! error is the end of it, keys and all.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -15,13 +16,14 @@ use super::{Answered, Error, refuse_error};
 use crate::key_schedule::TrafficSecrets;
 use crate::message::capabilities::Flags;
 use crate::message::end_session::{EndSession, EndSessionAck};
+use crate::message::error::ErrorCode;
 use crate::message::heartbeat::{Heartbeat, HeartbeatAck};
 use crate::message::key_update::{KeyUpdate, KeyUpdateAck, Operation as KeyOperation};
 use crate::message::measurements::{
     GetMeasurements, MeasurementsResponse, Operation, SignatureRequest,
 };
 use crate::message::vendor::{VendorDefined, VendorDefinedRequest, VendorDefinedResponse};
-use crate::message::{Codec, code};
+use crate::message::{Codec, Header, code};
 use crate::session::{SecuredSession, Under};
 use crate::transcript::MeasurementLog;
 use crate::transport::Message;
@@ -177,7 +179,7 @@ impl Session {
             Received::Whole { message, .. } => message,
         };
         if let Err(refused) = refuse_error(&message, 1) {
-            if matches!(refused, Error::Refused { .. }) && !matches!(due, Due::End) {
+            if outlives(&refused, &due) {
                 live.secured.reinstate_superseded();
                 self.state = State::Live(live, Due::Nothing);
             }
@@ -204,12 +206,28 @@ impl Session {
     }
 }
 
+/// Whether the session goes on after a refusal of what was asked.
+fn outlives(refused: &Error, due: &Due) -> bool {
+    let Error::Refused { code, .. } = refused else { return false };
+    let lost = matches!(
+        code,
+        ErrorCode::DecryptError | ErrorCode::InvalidSession | ErrorCode::RequestResynch
+    );
+    // A key that the responder does not verify is one that the two do not share.
+    let verify = KeyOperation::VerifyNewKey;
+    let unverified = matches!(due, Due::KeyUpdate(request) if request.operation == verify);
+    !lost && !unverified && !matches!(due, Due::End)
+}
+
 impl Live {
     fn request(&mut self, ask: Ask) -> Result<(Vec<u8>, Due), Error> {
+        let (request, due) = self.encode(ask)?;
+        self.measurements.meet(Header::peek(&request)?.code);
+        Ok((request, due))
+    }
+
+    fn encode(&mut self, ask: Ask) -> Result<(Vec<u8>, Due), Error> {
         let version = self.connection.version;
-        if !matches!(ask, Ask::Measurements { .. }) {
-            self.measurements.clear();
-        }
         Ok(match ask {
             Ask::Heartbeat => {
                 self.needs(Flags::HBEAT)?;
@@ -302,7 +320,8 @@ impl Live {
         }
         self.secured.update_sending(&self.traffic.update_requester());
         let verify = self.key_update(KeyOperation::VerifyNewKey);
-        let record = self.secured.seal(&verify.encode(self.connection.version))?;
+        let request = self.link.send(verify.encode(self.connection.version))?;
+        let record = self.secured.seal(&request)?;
         Ok((Progress::Send(Message::Secured(record)), Due::KeyUpdate(verify)))
     }
 }

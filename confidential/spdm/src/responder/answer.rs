@@ -75,27 +75,19 @@ pub(super) fn answer<D: Device, R: CryptoRng>(
     request: &[u8],
 ) -> Result<Vec<u8>, ErrorResponse> {
     let Logs { measurements, identity } = logs;
-    if code == code::GET_MEASUREMENTS {
-        let response = measure::measurements(asked, measurements, request);
-        if response.is_err() {
+    match (code, identity) {
+        (code::GET_MEASUREMENTS, _) => {
             // A signature covers nothing that was refused, nor what was before it.
-            measurements.clear();
+            measure::measurements(asked, measurements, request)
+                .inspect_err(|_| measurements.clear())
         }
-        if let Some(identity) = identity {
-            identity.clear();
-        }
-        return response;
-    }
-    let response = match (code, identity) {
         (code::GET_DIGESTS, identity) => identify::digests(asked, identity, request),
         (code::GET_CERTIFICATE, identity) => identify::certificate(asked, identity, request),
         (code::CHALLENGE, Some(identity)) => identify::challenge(asked, identity, request),
         (code::VENDOR_DEFINED_REQUEST, _) => vendor_defined(asked, request),
         // Also RESPOND_IF_READY: every response is ready at once.
         _ => Err(ErrorCode::UnexpectedRequest.into()),
-    }?;
-    measurements.clear();
-    Ok(response)
+    }
 }
 
 fn vendor_defined<D: Device, R>(

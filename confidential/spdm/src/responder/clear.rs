@@ -103,6 +103,8 @@ impl<D: Device, R: CryptoRng> Responder<D, R> {
             (State::Connected(connection), _) => {
                 let Connection { vca, peer, settled, measurements, identity, session, .. } =
                     connection.as_mut();
+                measurements.meet(code);
+                identity.meet(code);
                 let mut asked = Asked {
                     device: &self.device,
                     rng: &mut self.rng,
@@ -118,8 +120,6 @@ impl<D: Device, R: CryptoRng> Responder<D, R> {
                         let number = self.sessions % (u16::MAX - 1) + 1;
                         let (response, handshake) =
                             establish::key_exchange(&mut asked, self.framing, number, bytes)?;
-                        measurements.clear();
-                        identity.clear();
                         *session = Session::Handshake(Box::new(handshake));
                         connection.transfers.abandon();
                         self.sessions = number;

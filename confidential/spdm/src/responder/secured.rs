@@ -62,9 +62,11 @@ impl<D: Device, R: CryptoRng> Responder<D, R> {
             Ok(opened) => opened,
             Err(SessionError::Malformed(error)) => return Err(error.into()),
             Err(_) => {
+                // In the session, whose other direction nobody has forged: so the requester knows
+                // that it is over.
                 let error = ErrorResponse::new(ErrorCode::DecryptError);
-                let reply = Reply::clear(error.encode(connection.peer.version));
-                return Ok(self.end(reply));
+                let message = seal(secured, &error.encode(connection.peer.version))?;
+                return Ok(self.end(Reply { message, event: None }));
             }
         };
         self.inside(&request, under)
@@ -207,8 +209,9 @@ impl<D: Device, R: CryptoRng> Responder<D, R> {
                 }
             }
             Session::Established(established) => {
-                if !matches!(code, Ok(code::GET_DIGESTS | code::GET_CERTIFICATE)) {
-                    identity.clear();
+                if let Ok(code) = code {
+                    established.measurements.meet(code);
+                    identity.meet(code);
                 }
                 let mut asked = Asked {
                     device: &self.device,
@@ -255,13 +258,11 @@ impl Established {
         match code {
             code::HEARTBEAT => {
                 asked.decode::<Heartbeat>(request)?;
-                self.measurements.clear();
                 Ok(HeartbeatAck.encode(version))
             }
             code::KEY_UPDATE => {
                 let (request, _) = asked.decode::<KeyUpdate>(request)?;
                 self.update_keys(request, under)?;
-                self.measurements.clear();
                 let KeyUpdate { operation, tag } = request;
                 Ok(KeyUpdateAck { operation, tag }.encode(version))
             }
