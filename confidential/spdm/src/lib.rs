@@ -20,6 +20,9 @@
 #![no_std]
 
 extern crate alloc;
+// What the tests share with those in `tests` knows the crate by its name.
+#[cfg(test)]
+extern crate self as ravelin_spdm;
 #[cfg(test)]
 extern crate std;
 

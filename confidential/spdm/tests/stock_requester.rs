@@ -1,0 +1,328 @@
+//! A requester that knows nothing of this crate: the bytes of DSP0274 and DSP0277 as their tables
+//! give them, a P-384, a SHA-384 and an AES-256-GCM. The responder has to come to an end with it, in
+//! every version, and every signature, verify data and record has to be what the specifications
+//! say, computed here a second time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panics")]
+
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::{Aes256Gcm, KeyInit};
+use p384::ecdsa::signature::Verifier;
+use p384::ecdsa::signature::hazmat::PrehashVerifier;
+use p384::ecdsa::{Signature, VerifyingKey};
+use p384::elliptic_curve::sec1::ToSec1Point;
+use p384::{PublicKey, SecretKey};
+use ravelin_spdm::Message;
+use ravelin_spdm::responder::Responder;
+use ravelin_spdm::transport::mctp;
+use sha2::{Digest, Sha384};
+
+#[path = "support/device.rs"]
+#[allow(dead_code, reason = "not all of the device is met here")]
+mod device;
+
+use device::{TestDevice, TestRng};
+
+/// DSP0274, "Signature generation": from 1.2 on the hash of four times the version, zeros up to 100
+/// bytes with the context at their end, and the hash of the transcript; in 1.1 the transcript's own.
+fn assert_signed(version: u8, context: &str, transcript: &[u8], signature: &[u8]) {
+    let device = TestDevice::genuine(1);
+    let key: &VerifyingKey = device.key.verifying_key();
+    let signature = Signature::from_slice(signature).unwrap();
+    let digest = Sha384::digest(transcript);
+    if version == 0x11 {
+        return key.verify_prehash(&digest, &signature).expect(context);
+    }
+    let mut message = format!("dmtf-spdm-v1.{}.*", version & 0xf).repeat(4).into_bytes();
+    message.resize(100 - context.len(), 0);
+    message.extend_from_slice(context.as_bytes());
+    message.extend_from_slice(&digest);
+    key.verify(&message, &signature).expect(context);
+}
+
+/// RFC 2104.
+fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut block = [0; 128];
+    block[..key.len()].copy_from_slice(key);
+    let inner = Sha384::new().chain_update(block.map(|byte| byte ^ 0x36)).chain_update(message);
+    let outer = Sha384::new().chain_update(block.map(|byte| byte ^ 0x5c));
+    outer.chain_update(inner.finalize()).finalize().to_vec()
+}
+
+/// DSP0274, "Key schedule": HKDF-Expand with BinConcat; one block is enough for all of them.
+fn expand(version: u8, secret: &[u8], length: u16, label: &str, context: &[u8]) -> Vec<u8> {
+    let version = format!("spdm1.{} ", version & 0xf);
+    let info =
+        [&length.to_le_bytes(), version.as_bytes(), label.as_bytes(), context, &[1]].concat();
+    hmac(secret, &info)[..length.into()].to_vec()
+}
+
+/// One direction of a session.
+struct Direction {
+    version: u8,
+    secret: Vec<u8>,
+    sequence: u64,
+}
+
+impl Direction {
+    fn new(version: u8, secret: Vec<u8>) -> Direction {
+        Direction { version, secret, sequence: 0 }
+    }
+
+    /// "Major secrets update".
+    fn update(&mut self) {
+        let secret = expand(self.version, &self.secret, 48, "traffic upd", &[]);
+        *self = Direction::new(self.version, secret);
+    }
+
+    fn cipher(&self) -> Aes256Gcm {
+        let key: [u8; 32] = expand(self.version, &self.secret, 32, "key", &[]).try_into().unwrap();
+        Aes256Gcm::new(&key.into())
+    }
+
+    /// DSP0277, "IV construction": the sequence number, little-endian, exclusive-ored to its front.
+    fn nonce(&mut self) -> [u8; 12] {
+        let mut iv = expand(self.version, &self.secret, 12, "iv", &[]);
+        for (byte, number) in iv.iter_mut().zip(self.sequence.to_le_bytes()) {
+            *byte ^= number;
+        }
+        self.sequence += 1;
+        iv.try_into().unwrap()
+    }
+
+    /// DSP0276: session id, 16 bits of the sequence number, the length of what follows, and
+    /// encrypted the length of the message, the message type 5, the message; the tag.
+    fn seal(&mut self, id: [u8; 4], message: &[u8]) -> Vec<u8> {
+        let length = (2 + 1 + message.len() + 16) as u16;
+        let sequence = (self.sequence as u16).to_le_bytes();
+        let header = [id.as_slice(), &sequence, &length.to_le_bytes()].concat();
+        let inner = ((1 + message.len()) as u16).to_le_bytes();
+        let mut body = [inner.as_slice(), &[5], message].concat();
+        let nonce = self.nonce().into();
+        let buffer = body.as_mut_slice().into();
+        let tag = self.cipher().encrypt_inout_detached(&nonce, &header, buffer).unwrap();
+        [header.as_slice(), &body, &tag].concat()
+    }
+
+    fn open(&mut self, id: [u8; 4], record: &[u8]) -> Vec<u8> {
+        assert_eq!(record[..4], id);
+        assert_eq!(record[4..6], (self.sequence as u16).to_le_bytes());
+        assert_eq!(usize::from(u16::from_le_bytes([record[6], record[7]])), record.len() - 8);
+        let (header, rest) = record.split_at(8);
+        let (body, tag) = rest.split_at(rest.len() - 16);
+        let mut body = body.to_vec();
+        let tag: [u8; 16] = tag.try_into().unwrap();
+        let nonce = self.nonce().into();
+        let buffer = body.as_mut_slice().into();
+        self.cipher().decrypt_inout_detached(&nonce, header, buffer, &tag.into()).unwrap();
+        let length = usize::from(u16::from_le_bytes([body[0], body[1]]));
+        assert_eq!((body[2], body.len()), (5, 2 + length));
+        body.split_off(3)
+    }
+}
+
+/// The requester.
+struct Stock {
+    version: u8,
+    responder: Responder<TestDevice, TestRng>,
+    vca: Vec<u8>,
+}
+
+impl Stock {
+    fn exchange(&mut self, request: &[u8]) -> Vec<u8> {
+        let reply = self.responder.respond(&Message::Clear(request.to_vec()));
+        assert!(matches!(reply.message, Message::Clear(_)));
+        reply.message.as_bytes().to_vec()
+    }
+
+    /// A request of the version with this code and rest.
+    fn ask(&mut self, code: u8, rest: &[&[u8]]) -> (Vec<u8>, Vec<u8>) {
+        let request = [&[self.version, code], rest.concat().as_slice()].concat();
+        let response = self.exchange(&request);
+        assert_eq!(response[..2], [self.version, code & 0x7f], "{response:02x?}");
+        (request, response)
+    }
+
+    /// From nothing to ALGORITHMS.
+    fn connect(version: u8) -> Stock {
+        let responder = Responder::new(TestDevice::genuine(1), TestRng::new(1), mctp::FRAMING);
+        let mut stock = Stock { version, responder, vca: vec![] };
+        let response = stock.exchange(&[0x10, 0x84, 0, 0]);
+        assert_eq!(response, [0x10, 0x04, 0, 0, 0, 3, 0x00, 0x11, 0x00, 0x12, 0x00, 0x13]);
+        stock.vca = [&[0x10, 0x84, 0, 0][..], &response].concat();
+        // MAC, ENCRYPT, KEY_EX, HBEAT, KEY_UPD.
+        let flags = [0, 0, 20, 0, 0, 0xc0, 0x62, 0, 0];
+        let sizes: &[u8] = if version == 0x11 { &[] } else { &[0, 0x12, 0, 0, 0, 0x12, 0, 0] };
+        let (request, response) = stock.ask(0xe1, &[&[0], &flags, sizes]);
+        assert_eq!(response.len(), request.len());
+        // CERT, CHAL, MEAS_SIG, ENCRYPT, MAC; KEY_EX, HBEAT, KEY_UPD.
+        assert_eq!(response[8..10], [0xd6, 0x62]);
+        stock.vca.extend([request, response].concat());
+        // Everything that a stock requester may offer, P-256 and SHA-256 among it.
+        let other = if version == 0x11 { 0 } else { 2 };
+        let fixed = [4, 0, 48, 0, 1, other, 0x90, 0, 0, 0, 3, 0, 0, 0];
+        let dhe = [2, 0x20, 0x18, 0, 3, 0x20, 7, 0, 4, 0x20, 0x80, 0, 5, 0x20, 1, 0];
+        let (request, response) = stock.ask(0xe3, &[&fixed, &[0; 16], &dhe]);
+        let chosen = [4, 0, 52, 0, 1, other, 4, 0, 0, 0, 0x80, 0, 0, 0, 2, 0, 0, 0];
+        assert_eq!(response[2..20], chosen);
+        assert_eq!(response[20..36], [0; 16]);
+        let chosen = [2, 0x20, 0x10, 0, 3, 0x20, 2, 0, 4, 0x20, 0, 0, 5, 0x20, 1, 0];
+        assert_eq!(response[36..], chosen);
+        stock.vca.extend([request, response].concat());
+        stock
+    }
+
+    /// RequesterContext, where the version has one.
+    fn context(&self) -> &'static [u8] {
+        if self.version == 0x13 { b"context!" } else { b"" }
+    }
+
+    /// GET_DIGESTS, GET_CERTIFICATE and CHALLENGE. Gives the digest of the chain.
+    fn identify(&mut self) -> [u8; 48] {
+        let (request, response) = self.ask(0x81, &[&[0, 0]]);
+        let supported = u8::from(self.version == 0x13);
+        assert_eq!(response[2..4], [supported, 1]);
+        let digest: [u8; 48] = response[4..].try_into().unwrap();
+        let mut b = [request, response].concat();
+        let (request, response) = self.ask(0x82, &[&[0, 0, 0, 0, 0, 4]]);
+        let length = response.len() - 8;
+        assert_eq!(response[2..8], [0, 0, length as u8, 0, 0, 0]);
+        let chain = &response[8..];
+        assert_eq!(<[u8; 48]>::from(Sha384::digest(chain)), digest);
+        assert_eq!(chain[..4], [length as u8, 0, 0, 0]);
+        b.extend([request, response].concat());
+
+        let nonce = [5; 32];
+        let context = self.context();
+        let (request, response) = self.ask(0x83, &[&[0, 0xff], &nonce, context]);
+        assert_eq!(response[2..4], [0, 1]);
+        assert_eq!(response[4..52], digest);
+        let opaque = 52 + 32 + 48;
+        assert_eq!(response[opaque..opaque + 2], [0, 0]);
+        assert_eq!(response[opaque + 2..response.len() - 96], *context);
+        // M1/M2: A, B and C without the signature.
+        let (signed, signature) = response.split_at(response.len() - 96);
+        let m1 = [self.vca.as_slice(), &b, &request, signed].concat();
+        assert_signed(self.version, "responder-challenge_auth signing", &m1, signature);
+        digest
+    }
+
+    /// GET_MEASUREMENTS: one unsigned, all signed. Gives the record of all.
+    fn measure(&mut self) -> Vec<u8> {
+        let context = self.context();
+        let (request, response) = self.ask(0xe0, &[&[0, 2], context]);
+        let mut l1 = if self.version == 0x11 { vec![] } else { self.vca.clone() };
+        l1.extend([request, response].concat());
+        let (request, response) = self.ask(0xe0, &[&[1, 0xff], &[6; 32], &[0], context]);
+        let (signed, signature) = response.split_at(response.len() - 96);
+        l1.extend([&request, signed].concat());
+        assert_signed(self.version, "responder-measurements signing", &l1, signature);
+        assert_eq!(response[2..5], [0, 0, 3]);
+        let length = usize::from(response[5]);
+        response[8..8 + length].to_vec()
+    }
+
+    /// KEY_EXCHANGE and FINISH, with the summary of this record.
+    fn establish(mut self, chain_digest: [u8; 48], record: &[u8]) -> Session {
+        let version = self.version;
+        let secret = SecretKey::from_slice(&[9; 48]).unwrap();
+        let point = secret.public_key().to_sec1_point(false);
+        let elements: &[u8] = &[0, 0, 7, 0, 1, 1, 2, 0x00, 0x11, 0x00, 0x10, 0];
+        let opaque = match version {
+            0x11 => [&[20, 0, 0x46, 0x54, 0x4d, 0x44, 1, 1, 0, 0], elements].concat(),
+            _ => [&[16, 0, 1, 0, 0, 0], elements].concat(),
+        };
+        let fixed = [0xff, 0, 0x34, 0x12, 0, 0];
+        let parts: &[&[u8]] = &[&fixed, &[3; 32], &point.as_bytes()[1..], &opaque];
+        let (request, response) = self.ask(0xe4, parts);
+        assert_eq!((response[2], response[3], response[6], response[7]), (0, 0, 0, 0));
+        assert_eq!(response[136..184], *Sha384::digest(record));
+        let selected: &[u8] = match version {
+            0x11 => &[16, 0, 0x46, 0x54, 0x4d, 0x44, 1, 1, 0, 0, 0, 0, 4, 0, 1, 0, 0x00, 0x11],
+            _ => &[12, 0, 1, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0x00, 0x11],
+        };
+        let (signed, rest) = response.split_at(184 + selected.len());
+        assert_eq!(signed[184..], *selected);
+        let (signature, verify_data) = rest.split_at(96);
+        let mut th = [&self.vca, chain_digest.as_slice(), &request, signed].concat();
+        assert_signed(version, "responder-key_exchange_rsp signing", &th, signature);
+        th.extend_from_slice(signature);
+
+        let peer = PublicKey::from_sec1_bytes(&[&[4], &response[40..136]].concat()).unwrap();
+        let shared = p384::ecdh::diffie_hellman(secret.to_nonzero_scalar(), peer.as_affine());
+        let handshake = hmac(&[0; 48], shared.raw_secret_bytes());
+        let th1 = Sha384::digest(&th);
+        let secrets = ["req hs data", "rsp hs data"]
+            .map(|label| expand(version, &handshake, 48, label, &th1));
+        let [finish_key, respond_key] =
+            [0, 1].map(|side| expand(version, &secrets[side], 48, "finished", &[]));
+        assert_eq!(hmac(&respond_key, &th1), verify_data);
+        th.extend_from_slice(verify_data);
+
+        let id = [0x34, 0x12, response[4], response[5]];
+        let [sending, receiving] = secrets.map(|secret| Direction::new(version, secret));
+        let mut session = Session { responder: self.responder, id, version, sending, receiving };
+        th.extend_from_slice(&[version, 0xe5, 0, 0]);
+        let verify_data = hmac(&finish_key, &Sha384::digest(&th));
+        let answer = session.ask(0xe5, &[&[0, 0], verify_data.as_slice()].concat());
+        assert_eq!(answer, [version, 0x65, 0, 0]);
+        th.extend([verify_data, answer].concat());
+
+        let salt = expand(version, &handshake, 48, "derived", &[]);
+        let master = hmac(&salt, &[0; 48]);
+        let th2 = Sha384::digest(&th);
+        [session.sending, session.receiving] = ["req app data", "rsp app data"]
+            .map(|label| Direction::new(version, expand(version, &master, 48, label, &th2)));
+        session
+    }
+}
+
+/// An established session.
+struct Session {
+    responder: Responder<TestDevice, TestRng>,
+    id: [u8; 4],
+    version: u8,
+    sending: Direction,
+    receiving: Direction,
+}
+
+impl Session {
+    fn send(&mut self, code: u8, rest: &[u8]) -> Vec<u8> {
+        let request = [&[self.version, code], rest].concat();
+        let record = self.sending.seal(self.id, &request);
+        let Message::Secured(record) = self.responder.respond(&Message::Secured(record)).message
+        else {
+            panic!("an answer in clear")
+        };
+        record
+    }
+
+    fn ask(&mut self, code: u8, rest: &[u8]) -> Vec<u8> {
+        let record = self.send(code, rest);
+        self.receiving.open(self.id, &record)
+    }
+}
+
+#[test]
+fn a_stock_requester_comes_to_an_end_in_every_version() {
+    for version in [0x11, 0x12, 0x13] {
+        let mut stock = Stock::connect(version);
+        let chain_digest = stock.identify();
+        let record = stock.measure();
+        let mut session = stock.establish(chain_digest, &record);
+        assert_eq!(session.ask(0xe8, &[0, 0]), [version, 0x68, 0, 0]);
+        // The requester's key, then both: the answer comes under the responder's new one.
+        assert_eq!(session.ask(0xe9, &[1, 7]), [version, 0x69, 1, 7]);
+        session.sending.update();
+        assert_eq!(session.ask(0xe9, &[3, 8]), [version, 0x69, 3, 8]);
+        let answer = session.send(0xe9, &[2, 9]);
+        session.receiving.update();
+        assert_eq!(session.receiving.open(session.id, &answer), [version, 0x69, 2, 9]);
+        session.sending.update();
+        assert_eq!(session.ask(0xe9, &[3, 10]), [version, 0x69, 3, 10]);
+        // Not what anybody knows, and the session goes on.
+        let vendor = [0, 0, 3, 0, 2, 0xde, 0x10, 0, 0];
+        assert_eq!(session.ask(0xfe, &vendor), [version, 0x7f, 7, 0xfe]);
+        assert_eq!(session.ask(0xec, &[0, 0]), [version, 0x6c, 0, 0]);
+        assert_eq!(session.responder.session(), None);
+    }
+}
