@@ -9,6 +9,7 @@
 //! All that a guest can say is hostile. Descriptors and buffers are copied before they are looked at.
 
 pub mod block;
+pub mod console;
 pub mod pci;
 pub mod queue;
 pub mod rng;

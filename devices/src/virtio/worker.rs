@@ -144,18 +144,18 @@ impl Worker {
         let wake = EventFd::new(EFD_NONBLOCK)?;
         let (sender, commands) = mpsc::channel();
         let watch = Epoll::new()?;
-        let add = |fd: RawFd, token| {
+        let add = |fd: RawFd, events: EventSet, token| {
             // Edge by edge: a device that cannot take more of a source now is not called for it again
             // and again, but looks once it can.
-            let event = EpollEvent::new(EventSet::IN | EventSet::EDGE_TRIGGERED, token);
+            let event = EpollEvent::new(events | EventSet::EDGE_TRIGGERED, token);
             watch.ctl(ControlOperation::Add, fd, event)
         };
-        add(wake.as_raw_fd(), COMMANDS)?;
+        add(wake.as_raw_fd(), EventSet::IN, COMMANDS)?;
         for (token, doorbell) in (QUEUES..).zip(&doorbells) {
-            add(doorbell.as_raw_fd(), token)?;
+            add(doorbell.as_raw_fd(), EventSet::IN, token)?;
         }
         for (token, source) in (SOURCES..).zip(engine.device.sources()) {
-            add(source.as_raw_fd(), token)?;
+            add(source.as_raw_fd(), EventSet::IN | EventSet::OUT, token)?;
         }
         let body = Loop { engine, commands, wake: wake.try_clone()?, doorbells, watch };
         let name = body.engine.name.clone();
