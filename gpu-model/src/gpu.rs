@@ -3,6 +3,7 @@
 //! Every access names its initiator. Engines are inside and are never heard on the bus: an access
 //! that claims to be theirs is refused like a peer's.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread::JoinHandle;
@@ -32,8 +33,12 @@ pub struct GpuConfig {
     pub memory: u64,
     /// Protection mode of the first boot.
     pub mode: Mode,
-    /// Serial number, which the device identity is made for. No two GPUs share one.
+    /// Serial number, which the development maker makes the device identity for. No two GPUs share
+    /// one.
     pub serial: u64,
+    /// Directory with the identity of a device that a maker has provisioned (`ravelin maker
+    /// provision`), instead of the development maker's.
+    pub identity: Option<PathBuf>,
     /// The firmware to boot.
     pub firmware: FirmwareSet,
 }

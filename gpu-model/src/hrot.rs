@@ -12,6 +12,7 @@ use p384::elliptic_curve::Generate;
 use ravelin_dice::{Component, Digest, SecurityConfiguration, TcbInfo, firmware_id};
 use ravelin_gpu_abi::registers::Mode;
 use ravelin_maker::{DeviceIdentity, FirmwareSet, MODEL, Maker, VENDOR};
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::firewall::Firewall;
@@ -29,6 +30,14 @@ pub enum Error {
         /// The serial number.
         serial: u64,
         /// What the maker said.
+        source: ravelin_maker::Error,
+    },
+    /// There is no identity in the directory.
+    #[error("there is no device identity in {}: make one with `ravelin maker provision`", directory.display())]
+    Identity {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong with it.
         source: ravelin_maker::Error,
     },
     /// The attestation key could not be endorsed.
@@ -70,6 +79,13 @@ impl Hrot {
         Ok(Hrot { identity })
     }
 
+    /// The root of trust of the device that a maker has provisioned in this directory.
+    pub(crate) fn of_directory(directory: &Path) -> Result<Hrot, Error> {
+        let identity = DeviceIdentity::read(directory)
+            .map_err(|source| Error::Identity { directory: directory.to_path_buf(), source })?;
+        Ok(Hrot { identity })
+    }
+
     /// SHA-384 of the identity's public key.
     pub(crate) fn identity(&self) -> Digest {
         self.identity.digest().unwrap_or([0; 48])
@@ -84,9 +100,14 @@ impl Hrot {
         let measurements = Measurements::take(firmware, firewall);
         let attestation_key =
             SigningKey::from(SecretKey::try_generate_from_rng(&mut getrandom::SysRng)?);
+        let device = self.identity.issuer().device();
+        let (vendor, model) = match device {
+            Some(device) => (device.manufacturer.clone(), device.product.clone()),
+            None => (VENDOR.to_owned(), MODEL.to_owned()),
+        };
         let tcb = TcbInfo {
-            vendor: VENDOR.to_owned(),
-            model: MODEL.to_owned(),
+            vendor,
+            model,
             version: firmware.version().to_owned(),
             svn: measurements.security.svn,
             layer: LAYER,

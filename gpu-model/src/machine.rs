@@ -62,7 +62,10 @@ impl Machine {
         log.record(What::PowerOn);
         Ok(Machine {
             hbm: Hbm::new(config.memory)?,
-            hrot: Hrot::provisioned(config.serial)?,
+            hrot: match &config.identity {
+                Some(directory) => Hrot::of_directory(directory)?,
+                None => Hrot::provisioned(config.serial)?,
+            },
             dma: Dma::new(memory),
             leases: Leases::new(),
             log,

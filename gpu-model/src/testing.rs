@@ -147,7 +147,8 @@ impl Guest {
     }
 
     pub(crate) fn with(mode: Mode, memory: u64) -> Guest {
-        let config = GpuConfig { memory, mode, serial: 1, firmware: FirmwareSet::current() };
+        let config =
+            GpuConfig { memory, mode, serial: 1, identity: None, firmware: FirmwareSet::current() };
         let (memory, lines) = (Arc::new(Memory::new()), Arc::new(Lines::default()));
         let gpu = Gpu::power_on(config, memory.clone(), lines.clone()).unwrap();
         Guest { gpu, memory, lines, ends: None }

@@ -1,18 +1,30 @@
 //! Provisioning: what a device gets in the factory and keeps for life.
 
-use crate::{Error, MODEL, Maker, VENDOR};
+use crate::authority::issuer_of_chain;
+use crate::{Error, MODEL, Maker, VENDOR, key};
 use p384::ecdsa::VerifyingKey;
 use ravelin_dice::DeviceInfo;
 use ravelin_dice::issue::{self, Issuer};
 use ravelin_dice::time::Validity;
 use ravelin_dice::{Digest, TcbInfo};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 /// A device's identity: its key and the certificates up to the root. Belongs in the root of trust
 /// of one device. The key is wiped when dropped; the identity cannot be printed or copied.
 pub struct DeviceIdentity {
     issuer: Issuer,
     root: Vec<u8>,
+    intermediates: Vec<Vec<u8>>,
 }
+
+/// Name of the file with a provisioned device's key.
+pub const KEY: &str = "key.pem";
+/// Name of the file with the chain from the root to a provisioned device's identity, DER.
+pub const CHAIN: &str = "chain.der";
+/// Most bytes of a chain: below what SPDM can carry.
+const MOST_CHAIN: u64 = 1 << 16;
 
 impl Maker {
     /// Makes a device. The same serial number gives the same device, which only a development maker
@@ -39,21 +51,34 @@ impl Maker {
             product: MODEL.to_owned(),
             serial: serial.to_owned(),
         };
-        let key = self.device_key(serial);
-        let certificate = issue::device_identity_certificate(
-            self.root(),
-            key.verifying_key(),
-            &device,
-            validity,
-        )?;
-        Ok(DeviceIdentity {
-            issuer: Issuer::new(key, certificate)?,
-            root: self.root().certificate().to_vec(),
-        })
+        self.authority().device(self.device_key(serial), &device, validity)
     }
 }
 
 impl DeviceIdentity {
+    pub(crate) fn new(issuer: Issuer, root: Vec<u8>, intermediates: Vec<Vec<u8>>) -> Self {
+        DeviceIdentity { issuer, root, intermediates }
+    }
+
+    /// The identity of a device that `ravelin maker provision` has written to this directory.
+    ///
+    /// # Errors
+    /// If a file is missing, is open to others, or is not of a device.
+    pub fn read(directory: &Path) -> Result<DeviceIdentity, Error> {
+        let key = key::read(&directory.join(KEY))?;
+        let path = directory.join(CHAIN);
+        let failed = |error| Error::Read(path.clone(), error);
+        let mut chain = Vec::new();
+        let file = File::open(&path).map_err(failed)?;
+        file.take(MOST_CHAIN).read_to_end(&mut chain).map_err(failed)?;
+        let (issuer, mut above) = issuer_of_chain(key, &chain)?;
+        if above.is_empty() || issuer.device().is_none() {
+            return Err(Error::NotADevice(directory.to_path_buf()));
+        }
+        let root = above.remove(0);
+        Ok(DeviceIdentity::new(issuer, root, above))
+    }
+
     /// Endorses an attestation key: the leaf certificate, DER. As the device has no clock, it is
     /// valid for as long as the identity is.
     ///
@@ -67,7 +92,10 @@ impl DeviceIdentity {
     /// The certificates from the root to the device identity, DER, concatenated: an SPDM chain
     /// lacks only the leaf.
     pub fn chain(&self) -> Vec<u8> {
-        [self.root.as_slice(), self.issuer.certificate()].concat()
+        let mut chain = self.root.clone();
+        self.intermediates.iter().for_each(|certificate| chain.extend(certificate));
+        chain.extend(self.issuer.certificate());
+        chain
     }
 
     /// The root's certificate, DER: an SPDM chain begins with its digest.

@@ -1,6 +1,6 @@
 //! The maker's keys: a root, and a signer of reference values beneath it.
 
-use crate::Error;
+use crate::{Authority, Error};
 use hkdf::Hkdf;
 use p384::SecretKey;
 use p384::ecdsa::SigningKey;
@@ -25,7 +25,7 @@ pub const VALIDITY: Validity =
 
 /// The maker. Its keys are wiped when it is dropped; it cannot be printed or copied.
 pub struct Maker {
-    root: Issuer,
+    root: Authority,
     signer: SigningKey,
     signer_certificate: Vec<u8>,
     seed: Zeroizing<[u8; 48]>,
@@ -47,10 +47,11 @@ impl Maker {
     /// If the name cannot stand in a certificate.
     pub fn from_seed(seed: [u8; 48], root_name: &str) -> Result<Maker, Error> {
         let seed = Zeroizing::new(seed);
-        let root = Issuer::root(derive_key(&seed, "root", ""), root_name, VALIDITY)?;
+        let root = derive_key(&seed, "root", "");
+        let root = Authority::root(Issuer::root(root, root_name, VALIDITY)?);
         let signer = derive_key(&seed, "reference values", "");
         let signer_certificate = reference_signer_certificate(
-            &root,
+            root.issuer(),
             signer.verifying_key(),
             "Ravelin Reference Values",
             VALIDITY,
@@ -60,6 +61,11 @@ impl Maker {
 
     /// The root: its certificate is what verifiers pin.
     pub fn root(&self) -> &Issuer {
+        self.root.issuer()
+    }
+
+    /// The root as an authority.
+    pub(crate) fn authority(&self) -> &Authority {
         &self.root
     }
 

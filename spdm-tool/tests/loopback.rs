@@ -53,6 +53,7 @@ fn gpu(
         memory: 32 << 20,
         mode: ravelin_gpu_abi::registers::Mode::On,
         serial: 1,
+        identity: None,
         firmware: FirmwareSet::current(),
     };
     let gpu = Gpu::power_on(config, Arc::new(NoHost), Arc::new(NoHost)).unwrap();

@@ -158,6 +158,10 @@ struct GpuServerArgs {
     /// The GPU: apm[,memory=SIZE][,mode=on|off|devtools]
     #[arg(long, value_name = "apm[,KEY=VALUE...]")]
     gpu: Option<String>,
+    /// The device that `ravelin maker provision` has made in this directory, instead of the
+    /// development maker's first one
+    #[arg(long, value_name = "DIR")]
+    identity: Option<PathBuf>,
 }
 
 /// What is for another program to understand.

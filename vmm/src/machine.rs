@@ -111,6 +111,7 @@ fn power_on(vm: &Vm, index: usize, spec: &GpuSpec) -> Result<Arc<ApmDevice>, Err
         mode: spec.mode.into(),
         // One a place: the same machine has the same devices at every start.
         serial: index as u64 + 1,
+        identity: None,
         firmware: FirmwareSet::current(),
     };
     ApmDevice::new(config, Arc::new(gate), Arc::new(vm.msi()))

@@ -43,6 +43,7 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub struct RevocationList {
     root: Vec<u8>,
+    number: u64,
     validity: Validity,
     revoked: BTreeSet<CertificateId>,
 }
@@ -78,10 +79,12 @@ impl RevocationList {
         if content.version != Version::V2 {
             return Err(Error::Malformed("version"));
         }
-        check_extensions(content.crl_extensions.as_deref().unwrap_or(&[]))?;
+        let extensions = content.crl_extensions.as_deref().unwrap_or(&[]);
+        check_extensions(extensions)?;
         let next_update = content.next_update.ok_or(Error::Malformed("no next update"))?;
         Ok(RevocationList {
             root: root.der().to_vec(),
+            number: number(extensions)?,
             validity: Validity {
                 not_before: UnixTime(content.this_update.to_unix_duration().as_secs()),
                 not_after: UnixTime(next_update.to_unix_duration().as_secs()),
@@ -96,6 +99,16 @@ impl RevocationList {
     /// Whether this certificate is revoked.
     pub fn contains(&self, certificate: &CertificateId) -> bool {
         self.revoked.contains(certificate)
+    }
+
+    /// The revoked certificates.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateId> {
+        self.revoked.iter()
+    }
+
+    /// The list's number, which grows with each list of the root's; 0 for one without.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Number of certificates that are revoked.
@@ -144,6 +157,15 @@ fn check_extensions(extensions: &[Extension]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// CRLNumber (RFC 5280, 5.2.3), as far as eight bytes hold it.
+fn number(extensions: &[Extension]) -> Result<u64, Error> {
+    let Some(found) = extensions.iter().find(|extension| extension.extn_id == CrlNumber::OID)
+    else {
+        return Ok(0);
+    };
+    u64::from_der(found.extn_value.as_bytes()).map_err(|_| Error::Malformed("CRL number"))
 }
 
 /// An entry's issuer is the one of the entry before, and the list's to begin with (RFC 5280,

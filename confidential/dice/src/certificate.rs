@@ -120,6 +120,16 @@ pub struct CertificateId {
     pub serial: Vec<u8>,
 }
 
+impl CertificateId {
+    /// Of this certificate, DER; whoever issued it.
+    ///
+    /// # Errors
+    /// Where it is no certificate of the profile.
+    pub fn of(certificate: &[u8]) -> Result<CertificateId, Error> {
+        Certificate::parse(certificate, 0)?.id()
+    }
+}
+
 /// SHA-384 of a public key's SubjectPublicKeyInfo with the point uncompressed: one value for a key,
 /// however its certificate writes it. `None` if the key cannot be written in DER, which no P-384
 /// key does: but a made-up digest in its place would make devices look the same.

@@ -33,6 +33,9 @@ use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
 
+/// The organization of an authority of which nothing else is said.
+const ORGANIZATION: &str = "Ravelin";
+
 /// Why a certificate was not issued.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -87,12 +90,26 @@ impl Issuer {
         })
     }
 
-    /// A new root, self-signed. `name` becomes the common name.
+    /// A new root of Ravelin's, self-signed. `name` becomes the common name.
     ///
     /// # Errors
     /// If the name or a time cannot be written.
     pub fn root(key: SigningKey, name: &str, validity: Validity) -> Result<Issuer, Error> {
-        let subject = common_name(name)?;
+        Issuer::root_of(key, name, ORGANIZATION, validity)
+    }
+
+    /// A new root, self-signed. `name` becomes the common name; the organization is inherited by
+    /// the intermediates and signers below.
+    ///
+    /// # Errors
+    /// If one of the names or a time cannot be written.
+    pub fn root_of(
+        key: SigningKey,
+        name: &str,
+        organization: &str,
+        validity: Validity,
+    ) -> Result<Issuer, Error> {
+        let subject = common_name(name, organization)?;
         let plan = Plan {
             issuer: subject.clone(),
             subject,
@@ -127,6 +144,14 @@ impl Issuer {
         self.validity
     }
 
+    /// The name of an authority or signer below this one: of the same organization.
+    fn below(&self, name: &str) -> Result<Name, Error> {
+        match self.subject.organization()? {
+            Some(organization) => common_name(name, &organization.value()),
+            None => common_name(name, ORGANIZATION),
+        }
+    }
+
     fn issue(
         &self,
         subject: Name,
@@ -154,7 +179,12 @@ pub fn intermediate_certificate(
     name: &str,
     validity: Validity,
 ) -> Result<Vec<u8>, Error> {
-    issuer.issue(common_name(name)?, key, validity, authority(None, KeyUsages::KeyCertSign.into())?)
+    issuer.issue(
+        issuer.below(name)?,
+        key,
+        validity,
+        authority(None, KeyUsages::KeyCertSign.into())?,
+    )
 }
 
 /// The certificate of a device's identity: an authority for its attestation keys, and no others.
@@ -210,7 +240,7 @@ pub fn reference_signer_certificate(
     name: &str,
     validity: Validity,
 ) -> Result<Vec<u8>, Error> {
-    issuer.issue(common_name(name)?, key, validity, end_entity(oid::EKU_REFERENCE_VALUES)?)
+    issuer.issue(issuer.below(name)?, key, validity, end_entity(oid::EKU_REFERENCE_VALUES)?)
 }
 
 fn authority(path_length: Option<u8>, usage: FlagSet<KeyUsages>) -> der::Result<Vec<Extension>> {
@@ -237,8 +267,8 @@ fn key_id(key: &VerifyingKey) -> [u8; 20] {
     core::array::from_fn(|at| digest[at])
 }
 
-fn common_name(name: &str) -> Result<Name, Error> {
-    Ok(Name::from_str(&format!("CN={},O=Ravelin", plain(name)?))?)
+fn common_name(name: &str, organization: &str) -> Result<Name, Error> {
+    Ok(Name::from_str(&format!("CN={},O={}", plain(name)?, plain(organization)?))?)
 }
 
 /// The serial number makes the name unique, as an issuer's name must be.

@@ -38,7 +38,13 @@ fn machine(mode: Mode) -> Machine {
     let pages =
         Arc::new(PageStateMap::new(std::iter::once(0..MEMORY), PageState::Private).unwrap());
     let gate = Arc::new(DmaGate::new("gpu0", pages.clone(), memory.clone()));
-    let config = GpuConfig { memory: 64 << 20, mode, serial: 1, firmware: FirmwareSet::current() };
+    let config = GpuConfig {
+        memory: 64 << 20,
+        mode,
+        serial: 1,
+        identity: None,
+        firmware: FirmwareSet::current(),
+    };
     let sent = Arc::new(Sent::default());
     let gpu = ApmDevice::new(config, gate, sent.clone()).unwrap();
     let pci = PciBus::new(APERTURE);

@@ -67,3 +67,10 @@ fn mode_and_bounds_are_measured() {
         assert_eq!((flags.not_secure, flags.debug), (mode != Mode::On, debug));
     }
 }
+
+#[test]
+fn a_directory_without_an_identity_is_no_device() {
+    let error = Hrot::of_directory(Path::new("/nowhere")).err().unwrap();
+    assert!(matches!(error, Error::Identity { .. }));
+    assert!(error.to_string().contains("ravelin maker provision"));
+}

@@ -76,6 +76,7 @@ pub fn config() -> model::GpuConfig {
         memory: HBM,
         mode: Mode::On,
         serial: 1,
+        identity: None,
         firmware: model::FirmwareSet::current(),
     }
 }

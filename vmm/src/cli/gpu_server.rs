@@ -14,6 +14,7 @@ use ravelin_gpu_model::{
     DmaFault, FirmwareSet, Gpu, GpuConfig, HostMemory, Interrupts, SpdmTransport,
 };
 use ravelin_spdm_capture::LinkType;
+use std::path::Path;
 use std::sync::Arc;
 
 mod capture;
@@ -68,16 +69,16 @@ fn serve(arguments: &GpuServerArgs) -> Result<ExitCode, Error> {
             }
             None => None,
         };
-        let gpu = power_on(spec)?;
+        let gpu = power_on(spec, arguments.identity.as_deref())?;
         // On standard output, so that a script may wait for it and learn the port.
         output::line(format_args!("listening on {} ({transport})", listener.address()));
         let identity = gpu.admin().info().identity;
-        Progress::new().say("gpu", format_args!("serial {SERIAL:04}, identity {identity}"));
+        Progress::new().say("gpu", format_args!("identity {identity}"));
         listener.serve(|| gpu.spdm_port(transport.into()), capture).await
     })
 }
 
-fn power_on(spec: GpuSpec) -> Result<Arc<Gpu>, Error> {
+fn power_on(spec: GpuSpec, identity: Option<&Path>) -> Result<Arc<Gpu>, Error> {
     let config = GpuConfig {
         memory: spec.memory.0,
         mode: match spec.mode {
@@ -86,6 +87,7 @@ fn power_on(spec: GpuSpec) -> Result<Arc<Gpu>, Error> {
             ModeSpec::Devtools => Mode::Devtools,
         },
         serial: SERIAL,
+        identity: identity.map(Path::to_path_buf),
         firmware: FirmwareSet::current(),
     };
     Ok(Gpu::power_on(config, Arc::new(NoHost), Arc::new(NoHost))?)

@@ -84,7 +84,7 @@ fn a_gpu_that_cannot_be_is_refused_with_words() {
     let power_on = |memory| {
         let guest = Guest::new(Mode::On);
         let firmware = ravelin_maker::FirmwareSet::current();
-        let config = GpuConfig { memory, mode: Mode::On, serial: 1, firmware };
+        let config = GpuConfig { memory, mode: Mode::On, serial: 1, identity: None, firmware };
         crate::Gpu::power_on(config, guest.memory.clone(), guest.lines.clone()).err()
     };
     assert!(matches!(power_on(0), Some(crate::Error::Memory(_))));

@@ -40,8 +40,13 @@ fn rig() -> Rig {
     let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 4096)]).unwrap();
     let pages = PageStateMap::new(std::iter::once(0..4096), PageState::Shared).unwrap();
     let gate = Arc::new(DmaGate::new("gpu0", Arc::new(pages), memory));
-    let config =
-        GpuConfig { memory: 8 << 20, mode: Mode::On, serial: 1, firmware: FirmwareSet::current() };
+    let config = GpuConfig {
+        memory: 8 << 20,
+        mode: Mode::On,
+        serial: 1,
+        identity: None,
+        firmware: FirmwareSet::current(),
+    };
     let gpu = ApmDevice::new(config, gate, Arc::new(Ignored)).unwrap();
     let vm = VmInfo {
         name: "a".into(),
