@@ -10,17 +10,19 @@
 
 pub mod block;
 pub mod console;
+pub mod interrupts;
 pub mod net;
 pub mod pci;
 pub mod queue;
 pub mod rng;
+pub mod vsock;
 pub mod worker;
 
 #[cfg(test)]
 mod harness;
 
 use queue::{Broken, VirtQueue};
-use std::os::fd::BorrowedFd;
+use std::os::fd::RawFd;
 use virtio_bindings::virtio_ids;
 
 /// Kinds of device, as Virtio numbers them (section 5).
@@ -93,8 +95,8 @@ pub trait Device: Send {
     }
     /// A driver begins, with these features of those offered. What an earlier one has left is void.
     fn start(&mut self, _features: u64) {}
-    /// What besides the queues can bring work.
-    fn sources(&self) -> Vec<BorrowedFd<'_>> {
+    /// What besides the queues can bring work: descriptors that live as long as the device.
+    fn sources(&self) -> Vec<RawFd> {
         Vec::new()
     }
     /// Works until there is nothing to do. A source counts as looked at once it would have blocked.

@@ -7,7 +7,7 @@
 use super::queue::{Broken, Chain, VirtQueue};
 use super::{Device, Event, Kind};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 /// Entries of the two queues: to the guest, from the guest.
@@ -121,8 +121,8 @@ impl Device for Console {
         self.sending = None;
     }
 
-    fn sources(&self) -> Vec<BorrowedFd<'_>> {
-        vec![self.host.as_fd()]
+    fn sources(&self) -> Vec<RawFd> {
+        vec![self.host.as_raw_fd()]
     }
 
     fn handle(&mut self, _: Event, queues: &mut [VirtQueue]) -> Result<(), Broken> {

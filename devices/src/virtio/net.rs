@@ -13,7 +13,7 @@ use super::{Device, Event, Kind};
 use mac::MacAddress;
 use rustix::io::{Errno, read, write};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use virtio_bindings::virtio_net::{VIRTIO_NET_F_MAC, VIRTIO_NET_F_STATUS};
 
 /// Entries of the two queues: to the guest, from the guest.
@@ -112,8 +112,8 @@ impl Device for Net {
         config
     }
 
-    fn sources(&self) -> Vec<BorrowedFd<'_>> {
-        vec![self.host.as_fd()]
+    fn sources(&self) -> Vec<RawFd> {
+        vec![self.host.as_raw_fd()]
     }
 
     fn handle(&mut self, event: Event, queues: &mut [VirtQueue]) -> Result<(), Broken> {

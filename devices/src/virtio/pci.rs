@@ -8,7 +8,8 @@
 mod common;
 mod layout;
 
-use super::queue::{Broken, Interrupts, Setup, Surroundings, VirtQueue};
+use super::interrupts::Interrupts;
+use super::queue::{Broken, Setup, Surroundings, VirtQueue};
 use super::worker::{Engine, Health, Worker};
 use super::{Device, Kind};
 use crate::dma_gate::DmaGate;

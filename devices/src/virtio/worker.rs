@@ -5,7 +5,8 @@
 //! that panics, lets go of its queues and says that it needs a reset; nothing else falls.
 //! [`Engine`] is the part without a thread.
 
-use super::queue::{Broken, Interrupts, VirtQueue};
+use super::interrupts::Interrupts;
+use super::queue::{Broken, VirtQueue};
 use super::{Device, Event};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -155,7 +156,7 @@ impl Worker {
             add(doorbell.as_raw_fd(), EventSet::IN, token)?;
         }
         for (token, source) in (SOURCES..).zip(engine.device.sources()) {
-            add(source.as_raw_fd(), EventSet::IN | EventSet::OUT, token)?;
+            add(source, EventSet::IN | EventSet::OUT, token)?;
         }
         let body = Loop { engine, commands, wake: wake.try_clone()?, doorbells, watch };
         let name = body.engine.name.clone();

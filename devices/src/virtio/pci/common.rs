@@ -4,7 +4,8 @@
 //! Registers and their rules alone. What a write asks for comes back as an [`Action`] for the
 //! transport.
 
-use crate::virtio::queue::{NO_VECTOR, Setup};
+use crate::virtio::interrupts::NO_VECTOR;
+use crate::virtio::queue::Setup;
 use virtio_bindings::virtio_config::{
     VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_DRIVER_OK,
     VIRTIO_CONFIG_S_FAILED, VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_F_ACCESS_PLATFORM,

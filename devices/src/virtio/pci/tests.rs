@@ -2,7 +2,7 @@ use super::*;
 use crate::virtio::harness::{
     ACCESS_PLATFORM, BUFFERS, DRIVER_OK, FUNCTION, Guest, VERSION_1, eventually, writable,
 };
-use crate::virtio::queue::NO_VECTOR;
+use crate::virtio::interrupts::NO_VECTOR;
 use crate::virtio::rng::Rng;
 use proptest::prelude::*;
 
