@@ -18,6 +18,8 @@ pub mod rng;
 pub mod vsock;
 pub mod worker;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub mod drive;
 #[cfg(test)]
 mod harness;
 

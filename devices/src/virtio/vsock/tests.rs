@@ -77,7 +77,7 @@ impl Machine {
 
     fn receive_op(&mut self) -> (u16, u32, u32) {
         let (header, data) = self.receive();
-        assert_eq!(data, []);
+        assert!(data.is_empty(), "{header:?} with data");
         (header.op, header.dst_port, header.src_port)
     }
 
