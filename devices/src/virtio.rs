@@ -15,6 +15,7 @@ pub mod net;
 pub mod pci;
 pub mod queue;
 pub mod rng;
+pub mod socket;
 pub mod vsock;
 pub mod worker;
 

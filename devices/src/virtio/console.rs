@@ -1,45 +1,49 @@
-//! The console device (Virtio 1.3, section 5.3): one port, which a Linux guest calls `hvc0`, on one
-//! end of a socket.
+//! The console device (Virtio 1.3, section 5.3): one port, which a Linux guest calls `hvc0`, behind a Unix
+//! socket of the host's.
 //!
-//! Output waits where the other end does not keep up, and the guest with it; once the other end is
-//! gone output is dropped. Nothing here looks at the bytes, which are a stranger's either way.
+//! One client at a time has the console. Output waits where it does not keep up, and the guest with
+//! it; while there is no client output is dropped. Nothing here looks at the bytes, which are a
+//! stranger's either way.
 
 use super::queue::{Broken, Chain, VirtQueue};
+use super::socket::{Error, Listener, Watch};
 use super::{Device, Event, Kind};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 /// Entries of the two queues: to the guest, from the guest.
 const ENTRIES: [u16; 2] = [64, 64];
 /// Bytes that are moved at a time.
 const PIECE: usize = 4096;
+/// What is watched: the listener and the client.
+const LISTENER: u64 = 0;
+const CLIENT: u64 = 1;
 
 /// A console.
 pub struct Console {
-    host: UnixStream,
+    listener: Listener,
+    watch: Watch,
+    client: Option<UnixStream>,
     to_guest: Piece,
     to_host: Piece,
     /// The chain that output is being taken from.
     sending: Option<Chain>,
-    /// Whether the other end still talks, and still listens.
-    open: Open,
-}
-
-struct Open {
-    input: bool,
-    output: bool,
 }
 
 impl Console {
-    /// A console whose other end is the other end of `host`.
+    /// A console that clients reach at `path`, mode 0600.
     ///
     /// # Errors
-    /// The socket cannot be made non-blocking.
-    pub fn new(host: UnixStream) -> io::Result<Self> {
-        host.set_nonblocking(true)?;
-        let open = Open { input: true, output: true };
-        Ok(Self { host, to_guest: Piece::new(), to_host: Piece::new(), sending: None, open })
+    /// Nobody can listen there.
+    pub fn listen(path: &Path) -> Result<Self, Error> {
+        let listener = Listener::bind(path)?;
+        let failed = |error| Error::Listen(path.into(), error);
+        let watch = Watch::new().map_err(failed)?;
+        watch.add(&listener, LISTENER).map_err(failed)?;
+        let (to_guest, to_host) = (Piece::new(), Piece::new());
+        Ok(Self { listener, watch, client: None, to_guest, to_host, sending: None })
     }
 
     fn receive(&mut self, queue: &mut VirtQueue) -> Result<(), Broken> {
@@ -54,21 +58,33 @@ impl Console {
         }
     }
 
-    /// Reads what the other end has said; false where it has said nothing.
+    /// Gives the console to the next client where nobody has it.
+    fn next_client(&mut self) {
+        if self.client.is_none() {
+            let next = self.listener.accept().and_then(|client| {
+                self.watch.add(&client, CLIENT)?;
+                Ok(client)
+            });
+            self.client = next.ok();
+        }
+    }
+
+    /// Reads what the client has said; false where it has said nothing.
     fn fill(&mut self) -> bool {
-        while self.open.input {
-            match self.host.read(&mut self.to_guest.bytes[..]) {
-                Ok(0) => self.open.input = false,
-                Ok(length) => {
-                    self.to_guest.held(length);
+        let mut bytes = [0; PIECE];
+        loop {
+            self.next_client();
+            let Some(client) = &mut self.client else { return false };
+            match client.read(&mut bytes) {
+                Ok(length @ 1..) => {
+                    self.to_guest.hold(&bytes[..length]);
                     return true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => self.open.input = false,
+                Ok(_) | Err(_) => self.client = None,
             }
         }
-        false
     }
 
     fn transmit(&mut self, queue: &mut VirtQueue) -> Result<(), Broken> {
@@ -78,8 +94,9 @@ impl Console {
                 None => queue.take()?,
             };
             let Some(mut chain) = chain else { return Ok(()) };
-            let length = chain.read(&mut self.to_host.bytes[..])?;
-            self.to_host.held(length);
+            let mut bytes = [0; PIECE];
+            let length = chain.read(&mut bytes)?;
+            self.to_host.hold(&bytes[..length]);
             match chain.readable() {
                 0 => queue.give_back(chain)?,
                 _ => self.sending = Some(chain),
@@ -88,17 +105,22 @@ impl Console {
         Ok(())
     }
 
-    /// Writes what is held; false where the other end takes no more now.
+    /// Writes what is held; false where the client takes no more now.
     fn drain(&mut self) -> bool {
-        while self.open.output && !self.to_host.is_empty() {
-            match self.host.write(self.to_host.rest()) {
+        while !self.to_host.is_empty() {
+            self.next_client();
+            let Some(client) = &mut self.client else {
+                // Nobody listens.
+                self.to_host.hold(&[]);
+                return true;
+            };
+            match client.write(self.to_host.rest()) {
                 Ok(length) => self.to_host.advance(length),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => self.open.output = false,
+                Err(_) => self.client = None,
             }
         }
-        self.to_host.held(0);
         true
     }
 }
@@ -122,11 +144,13 @@ impl Device for Console {
     }
 
     fn sources(&self) -> Vec<RawFd> {
-        vec![self.host.as_raw_fd()]
+        vec![self.watch.descriptor()]
     }
 
     fn handle(&mut self, _: Event, queues: &mut [VirtQueue]) -> Result<(), Broken> {
         let [to_guest, to_host] = queues else { return Ok(()) };
+        // Who has woken the device matters not; that it was looked at does.
+        while !self.watch.ready().is_empty() {}
         self.receive(to_guest)?;
         self.transmit(to_host)
     }
@@ -134,31 +158,31 @@ impl Device for Console {
 
 /// Bytes on their way.
 struct Piece {
-    bytes: Box<[u8; PIECE]>,
-    begin: usize,
-    end: usize,
+    bytes: Vec<u8>,
+    gone: usize,
 }
 
 impl Piece {
     fn new() -> Self {
-        Self { bytes: Box::new([0; PIECE]), begin: 0, end: 0 }
+        Self { bytes: Vec::with_capacity(PIECE), gone: 0 }
     }
 
-    fn is_empty(&self) -> bool {
-        self.begin == self.end
+    fn hold(&mut self, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend(bytes);
+        self.gone = 0;
     }
 
     fn rest(&self) -> &[u8] {
-        &self.bytes[self.begin..self.end]
+        self.bytes.get(self.gone..).unwrap_or_default()
     }
 
-    /// The first `length` bytes are there now.
-    fn held(&mut self, length: usize) {
-        (self.begin, self.end) = (0, length.min(PIECE));
+    fn is_empty(&self) -> bool {
+        self.rest().is_empty()
     }
 
     fn advance(&mut self, length: usize) {
-        self.begin = self.end.min(self.begin + length);
+        self.gone += length;
     }
 }
 

@@ -243,12 +243,15 @@ mod tests {
     use crate::virtio::rng::Rng;
     use crate::virtio::vsock::Vsock;
     use proptest::prelude::*;
-    use std::os::unix::net::{UnixDatagram, UnixStream};
+    use std::os::unix::net::UnixDatagram;
 
     fn device(kind: Kind) -> Box<dyn Device> {
         match kind {
             Kind::Rng => Box::new(Rng),
-            Kind::Console => Box::new(Console::new(UnixStream::pair().unwrap().0).unwrap()),
+            Kind::Console => {
+                let directory = tempfile::tempdir().unwrap();
+                Box::new(Console::listen(&directory.path().join("c")).unwrap())
+            }
             Kind::Net => {
                 let (wire, _) = UnixDatagram::pair().unwrap();
                 wire.set_nonblocking(true).unwrap();

@@ -2,11 +2,19 @@ use super::*;
 use crate::virtio::harness::{
     BUFFERS, DriverQueue, Guest, PRIVATE, eventually, readable, writable,
 };
+use std::path::PathBuf;
+use tempfile::{TempDir, tempdir};
 
 fn machine() -> (Guest, Vec<DriverQueue>, UnixStream) {
-    let (host, device) = UnixStream::pair().unwrap();
-    let (guest, queues) = Guest::started(Console::new(device).unwrap(), 0);
-    (guest, queues, host)
+    let (guest, queues, path, _directory) = listening();
+    (guest, queues, UnixStream::connect(path).unwrap())
+}
+
+fn listening() -> (Guest, Vec<DriverQueue>, PathBuf, TempDir) {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("hvc0");
+    let (guest, queues) = Guest::started(Console::listen(&path).unwrap(), 0);
+    (guest, queues, path, directory)
 }
 
 #[test]
@@ -51,6 +59,26 @@ fn a_reader_that_is_slow_gets_every_byte() {
     host.read_exact(&mut seen).unwrap();
     assert!(seen == printed);
     assert_eq!(queues[1].wait(&guest), (head, 0));
+}
+
+#[test]
+fn one_client_follows_another() {
+    let (guest, mut queues, path, _directory) = listening();
+    guest.fill(BUFFERS, b"boot!");
+    guest.round_trip(&mut queues[1], &[readable(BUFFERS, 5)]);
+    for (typed, printed) in [(b"first", b"hello"), (b"other", b"again")] {
+        let mut client = UnixStream::connect(&path).unwrap();
+        let head = queues[0].offer(&guest, &[writable(BUFFERS, 100)]);
+        guest.kick(&queues[0]);
+        client.write_all(typed).unwrap();
+        assert_eq!(queues[0].wait(&guest), (head, 5));
+        assert_eq!(guest.bytes(BUFFERS, 5), typed);
+        guest.fill(BUFFERS, printed);
+        guest.round_trip(&mut queues[1], &[readable(BUFFERS, 5)]);
+        let mut seen = [0; 5];
+        client.read_exact(&mut seen).unwrap();
+        assert_eq!(&seen, printed, "what was printed before there was a client came too");
+    }
 }
 
 #[test]

@@ -5,14 +5,14 @@
 //! for it goes out with [`Streams::next`]. Control packets wait in a queue of bounded length;
 //! data waits in the sockets, and streams are read in turn.
 
-use super::host::{Error, Host};
+use super::host;
 use super::packet::{HOST_CID, Header, NO_SEND, STREAM, op};
 use super::stream::{Looked, Phase, Ports, Stream};
+use crate::virtio::socket::{Error, Listener, Watch};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::path::Path;
-use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
 /// Most streams at a time: each costs the VMM a descriptor.
 const MOST: usize = 256;
@@ -22,13 +22,12 @@ const CONTROL: usize = 64;
 const FIRST_PORT: u32 = 1 << 30;
 /// Token of the listener; streams have their numbers, from 1.
 const LISTENER: u64 = 0;
-const EVENTS: usize = 32;
 
 /// All streams of a device.
 pub(super) struct Streams {
     cid: u64,
-    host: Host,
-    watch: Epoll,
+    listener: Listener,
+    watch: Watch,
     streams: HashMap<u64, Stream>,
     known: HashMap<Ports, u64>,
     next_id: u64,
@@ -40,13 +39,13 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new(cid: u64, path: &Path) -> Result<Self, Error> {
-        let host = Host::listen(path)?;
+        let listener = Listener::bind(path)?;
         let failed = |error| Error::Listen(path.into(), error);
-        let watch = Epoll::new().map_err(failed)?;
-        watch_for(&watch, host.listener.as_raw_fd(), LISTENER).map_err(failed)?;
+        let watch = Watch::new().map_err(failed)?;
+        watch.add(&listener, LISTENER).map_err(failed)?;
         Ok(Self {
             cid,
-            host,
+            listener,
             watch,
             streams: HashMap::new(),
             known: HashMap::new(),
@@ -59,7 +58,7 @@ impl Streams {
 
     /// A descriptor that becomes ready when one of the sockets does.
     pub(super) fn descriptor(&self) -> RawFd {
-        self.watch.as_raw_fd()
+        self.watch.descriptor()
     }
 
     /// Ends every stream: the guest that had them is gone.
@@ -77,11 +76,13 @@ impl Streams {
 
     /// Looks at every socket that has become ready.
     pub(super) fn look(&mut self) {
-        let mut events = [EpollEvent::default(); EVENTS];
-        // Nothing is waited for, so that only a broken descriptor could fail.
-        while let Ok(count @ 1..) = self.watch.wait(0, &mut events) {
-            for event in &events[..count] {
-                match event.data() {
+        loop {
+            let ready = self.watch.ready();
+            if ready.is_empty() {
+                return;
+            }
+            for token in ready {
+                match token {
                     LISTENER => self.accept(),
                     id => self.ready(id),
                 }
@@ -135,7 +136,7 @@ impl Streams {
     /// A stream that the guest wants.
     fn request(&mut self, header: &Header, ports: Ports) {
         let socket = match self.streams.len() < MOST {
-            true => self.host.connect(ports.host),
+            true => host::reach(&self.listener, ports.host),
             false => Err(io::ErrorKind::QuotaExceeded.into()),
         };
         let opened = socket.and_then(|socket| self.add(Stream::new(socket, Phase::Open, ports)));
@@ -201,7 +202,7 @@ impl Streams {
 
     /// Clients that wait at the door.
     fn accept(&mut self) {
-        while let Ok(client) = self.host.accept() {
+        while let Ok(client) = self.listener.accept() {
             if self.streams.len() < MOST {
                 let phase = Phase::Greeting(Vec::new());
                 if let Ok(id) = self.add(Stream::new(client, phase, Ports::default())) {
@@ -332,7 +333,7 @@ impl Streams {
 
     fn add(&mut self, stream: Stream) -> io::Result<u64> {
         let id = self.next_id;
-        watch_for(&self.watch, stream.socket().as_raw_fd(), id)?;
+        self.watch.add(stream.socket(), id)?;
         self.next_id += 1;
         self.streams.insert(id, stream);
         Ok(id)
@@ -349,10 +350,4 @@ fn outgoing(cid: u64, ports: Ports, op: u16) -> Header {
         op,
         ..Header::default()
     }
-}
-
-/// Edge by edge, as every source of a device's. A socket that is closed is watched no more.
-fn watch_for(watch: &Epoll, fd: RawFd, token: u64) -> io::Result<()> {
-    let events = EventSet::IN | EventSet::OUT | EventSet::READ_HANG_UP | EventSet::EDGE_TRIGGERED;
-    watch.ctl(ControlOperation::Add, fd, EpollEvent::new(events, token))
 }

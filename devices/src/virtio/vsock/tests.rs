@@ -2,6 +2,7 @@ use super::flow::BUFFER;
 use super::packet::{HOST_CID, NO_RECEIVE, NO_SEND, STREAM};
 use super::*;
 use crate::virtio::harness::{BUFFERS, DriverQueue, Guest, PRIVATE, readable, writable};
+use crate::virtio::socket;
 use proptest::prelude::*;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -324,11 +325,11 @@ fn ids_and_sockets_that_cannot_be_are_refused() {
         assert!(matches!(Vsock::new(cid, &path), Err(host::Error::Cid(_))), "{cid}");
     }
     let first = Vsock::new(3, &path).unwrap();
-    assert!(matches!(Vsock::new(3, &path), Err(host::Error::Exists(_))));
+    assert!(matches!(Vsock::new(3, &path), Err(host::Error::Socket(socket::Error::Exists(_)))));
     drop(first);
     assert!(!path.exists(), "the socket is left behind");
     let nowhere = directory.path().join("no/v");
-    assert!(matches!(Vsock::new(3, &nowhere), Err(host::Error::Listen(..))));
+    assert!(matches!(Vsock::new(3, &nowhere), Err(host::Error::Socket(socket::Error::Listen(..)))));
 }
 
 proptest! {
