@@ -28,6 +28,8 @@ extern crate std;
 
 pub mod certificate_chain;
 mod exchange;
+#[cfg(test)]
+mod golden_tests;
 mod key_schedule;
 pub mod measurements;
 pub mod message;
@@ -36,6 +38,8 @@ pub mod responder;
 pub mod session;
 mod signature;
 mod suite;
+#[cfg(test)]
+mod systematic_tests;
 #[cfg(test)]
 mod test_support;
 mod transcript;

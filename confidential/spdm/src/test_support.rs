@@ -3,31 +3,36 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::certificate_chain::ChainVerifier;
+use p384::ecdsa::VerifyingKey;
+
+use crate::certificate_chain::{CertificateChain, ChainRefused};
 use crate::message::code;
 use crate::requester::{Config, Error, Established, Requester, Step};
 use crate::responder::{Event, Reply, Responder};
 use crate::transport::{Framing, Message, doe};
 use crate::version::Version;
 
+pub(crate) mod conversation;
 #[path = "../tests/support/device.rs"]
 mod device;
 
 pub(crate) use device::{TestDevice, TestRng, verifier};
 
 pub(crate) type TestResponder = Responder<TestDevice, TestRng>;
+pub(crate) type TestRequester =
+    Requester<TestRng, fn(&CertificateChain) -> Result<VerifyingKey, ChainRefused>>;
 
 pub(crate) fn responder() -> TestResponder {
     Responder::new(TestDevice::genuine(1), TestRng::new(1), doe::FRAMING)
 }
 
 /// A requester that takes version 1.2 only.
-pub(crate) fn requester(seed: u64) -> Requester<TestRng, impl ChainVerifier> {
+pub(crate) fn requester(seed: u64) -> TestRequester {
     requester_of(seed, doe::FRAMING).with_versions([Version::V1_2])
 }
 
 /// A requester on this transport, without wishes.
-pub(crate) fn requester_of(seed: u64, framing: Framing) -> Requester<TestRng, impl ChainVerifier> {
+pub(crate) fn requester_of(seed: u64, framing: Framing) -> TestRequester {
     let config = Config { framing, slot: 0, verifier_nonce: [seed as u8; 32] };
     Requester::new(TestRng::new(seed), verifier, config)
 }
@@ -55,7 +60,7 @@ impl Outcome {
 
 /// Runs a handshake through mailbox objects and an attacker, who may change every message.
 pub(crate) fn handshake(
-    requester: &mut Requester<TestRng, impl ChainVerifier>,
+    requester: &mut TestRequester,
     responder: &mut TestResponder,
     mut attacker: impl FnMut(&mut TestResponder, Way, Message) -> Message,
 ) -> Outcome {

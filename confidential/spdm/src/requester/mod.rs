@@ -14,6 +14,7 @@
 //! | `measure` | MEASUREMENTS |
 //! | `session` | whatever is asked in the session afterwards |
 //! | `link` | chunks, and answers that are not ready |
+//! | `error` | ERROR, and everything else that ends the line |
 //!
 //! Whether the chain is to be believed is decided by the caller's
 //! [`ChainVerifier`](crate::ChainVerifier) before a key is agreed; whether the measurements are,
@@ -26,19 +27,19 @@ use core::time::Duration;
 use rand_core::CryptoRng;
 use ravelin_channel::ExportMasterSecret;
 
-use crate::certificate_chain::{CertificateChain, ChainRefused, ChainVerifier};
-use crate::measurements::{MeasurementTranscript, TranscriptError};
+use crate::certificate_chain::{CertificateChain, ChainVerifier};
+use crate::measurements::MeasurementTranscript;
 use crate::message::capabilities::Flags;
-use crate::message::error::{ErrorCode, ErrorResponse};
 use crate::message::measurements::{MeasurementsResponse, Operation};
 use crate::message::version::GetVersion;
-use crate::message::{Codec, Header, code, decode_padded};
-use crate::session::{SecuredSession, SessionError};
+use crate::message::{Codec, decode_padded};
+use crate::session::SecuredSession;
 use crate::transport::{Framing, Message};
 use crate::version::Version;
 use crate::wire::DecodeError;
 
 mod before;
+mod error;
 mod establish;
 mod identify;
 mod link;
@@ -46,6 +47,8 @@ mod measure;
 mod negotiate;
 mod session;
 
+pub use error::Error;
+use error::refuse_error;
 use link::{Link, Received};
 pub use session::{Answer, Ask, Progress, Session};
 
@@ -58,108 +61,6 @@ pub struct Config {
     pub slot: u8,
     /// The nonce of whoever will judge the evidence; it must not have been used before.
     pub verifier_nonce: [u8; 32],
-}
-
-/// Why there is no session. Whatever the reason, the attempt is over and its keys are wiped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The answer is malformed, or another one than is due.
-    #[error("Responder's answer is malformed")]
-    Malformed(#[from] DecodeError),
-    /// The responder answers with ERROR.
-    #[error("Responder refuses with {code:?}, data {data:#04x}")]
-    Refused {
-        /// Its error code.
-        code: ErrorCode,
-        /// Its error data.
-        data: u8,
-    },
-    /// An answer in clear where only a secured one will do.
-    #[error("Responder answers in clear inside a session")]
-    NotSecured,
-    /// A secured answer where there is no session.
-    #[error("Responder answers in a session that does not exist")]
-    NotClear,
-    /// The responder does not speak a version that is wanted.
-    #[error("Responder speaks no version of SPDM that is wanted")]
-    NoCommonVersion,
-    /// The responder cannot do something that is needed.
-    #[error("Responder lacks capabilities {missing:?}")]
-    MissingCapabilities {
-        /// What it cannot do.
-        missing: Flags,
-    },
-    /// The responder has settled on something that was not offered.
-    #[error("Responder picks {found:#x} as {field}, which was not offered")]
-    WrongAlgorithm {
-        /// The specification's name of the field.
-        field: &'static str,
-        /// Its value.
-        found: u32,
-    },
-    /// There is no chain in the slot.
-    #[error("Responder has no certificate chain in slot {slot}")]
-    NoChain {
-        /// The slot.
-        slot: u8,
-    },
-    /// Portions of the chain do not fit together.
-    #[error("Portions of the certificate chain do not fit together at byte {offset}")]
-    ChainPortion {
-        /// Where.
-        offset: usize,
-    },
-    /// The chain is not the one whose digest was told.
-    #[error("Certificate chain has another digest than DIGESTS says")]
-    ChainDigest,
-    /// The caller does not believe the chain.
-    #[error("Certificate chain is not acceptable")]
-    ChainRefused(#[from] ChainRefused),
-    /// The responder's Diffie-Hellman share is no point of the curve.
-    #[error("Responder's key share is no point on secp384r1")]
-    ExchangeData,
-    /// The responder wants or says something else than was agreed, such as a proof of the
-    /// requester's identity.
-    #[error("Responder's {field} is {found:#04x}, which was not agreed")]
-    NotAgreed {
-        /// The specification's name of the field.
-        field: &'static str,
-        /// Its value.
-        found: u8,
-    },
-    /// The responder picks a version of secured messages that was not offered, or none.
-    #[error("Responder picks no version of secured messages that was offered")]
-    SecuredVersion,
-    /// A request is longer than what the responder takes.
-    #[error("Responder takes no request of {length} bytes")]
-    RequestTooLong {
-        /// Its length.
-        length: usize,
-    },
-    /// A chunk of a large message is not the one that is due.
-    #[error("Responder's chunk is not the one that is due")]
-    Chunk,
-    /// CHALLENGE_AUTH is not signed by the chain's leaf over this transcript.
-    #[error("Challenge is not answered by the certified key")]
-    ChallengeFailed,
-    /// KEY_EXCHANGE_RSP is not signed by the chain's leaf over this transcript.
-    #[error("Key exchange is not signed by the certified key")]
-    BadSignature,
-    /// The responder does not have the session's keys.
-    #[error("Responder does not prove that it has the session's keys")]
-    BadVerifyData,
-    /// A record of the session failed.
-    #[error("Session failed")]
-    Session(#[from] SessionError),
-    /// The measurements are not signed as they should be.
-    #[error("Measurements are not evidence")]
-    Measurements(#[from] TranscriptError),
-    /// The measurements are other ones than those that the key exchange was signed over.
-    #[error("Measurements differ from those that the key exchange vouches for")]
-    SummaryMismatch,
-    /// No answer is due: not started, done, or failed before.
-    #[error("No answer is due; start anew")]
-    NotStarted,
 }
 
 /// What to do next.
@@ -412,17 +313,6 @@ fn inside(secured: &mut SecuredSession, answer: &Message) -> Result<Vec<u8>, Err
         }
         Message::Secured(record) => Ok(core::mem::take(&mut *secured.open(record)?)),
     }
-}
-
-/// An ERROR of any version becomes [`Error::Refused`].
-fn refuse_error(bytes: &[u8], alignment: usize) -> Result<(), Error> {
-    let header = Header::peek(bytes)?;
-    if header.code != code::ERROR {
-        return Ok(());
-    }
-    let version = Version::negotiable(header.version).unwrap_or(Version::V1_0);
-    let (error, _) = decode_padded::<ErrorResponse>(bytes, version, (), alignment)?;
-    Err(Error::Refused { code: error.code, data: error.data })
 }
 
 #[cfg(test)]

@@ -325,3 +325,6 @@ impl Live {
         Ok((Progress::Send(Message::Secured(record)), Due::KeyUpdate(verify)))
     }
 }
+
+#[cfg(test)]
+mod tests;

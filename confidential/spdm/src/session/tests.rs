@@ -5,6 +5,39 @@ use std::vec;
 use super::*;
 use crate::transport::{doe, mctp};
 
+impl RecordKeys {
+    fn twin(&self) -> RecordKeys {
+        let RecordKeys { cipher, iv, sequence } = self;
+        RecordKeys { cipher: cipher.clone(), iv: Zeroizing::new(**iv), sequence: *sequence }
+    }
+}
+
+impl SecuredSession {
+    /// The peer's end as it is if all has arrived: for those who write other messages into records.
+    pub(crate) fn peer(&self) -> SecuredSession {
+        let (sending, receiving) = (self.receiving.twin(), self.sending.twin());
+        SecuredSession { id: self.id, framing: self.framing, sending, receiving, superseded: None }
+    }
+
+    /// The peer's end where it has not begun to use its new keys.
+    pub(crate) fn peer_with_superseded_keys(&self) -> Option<SecuredSession> {
+        let sending = self.superseded.as_ref()?.twin();
+        Some(SecuredSession { sending, ..self.peer() })
+    }
+
+    /// What a record from the peer says, and under which keys.
+    pub(crate) fn peek(&self, record: &[u8]) -> Option<(Vec<u8>, Under)> {
+        let mut twin = SecuredSession {
+            sending: self.sending.twin(),
+            receiving: self.receiving.twin(),
+            superseded: self.superseded.as_ref().map(RecordKeys::twin),
+            ..*self
+        };
+        let (message, under) = twin.open_either(record).ok()?;
+        Some((message.to_vec(), under))
+    }
+}
+
 fn keys(byte: u8) -> DirectionKeys {
     DirectionKeys { key: [byte; 32], iv: [byte; 12] }
 }

@@ -10,6 +10,7 @@ use p384::ecdsa::signature::hazmat::PrehashSigner;
 use p384::ecdsa::{Signature, SigningKey, VerifyingKey};
 use rand_core::{TryCryptoRng, TryRng};
 use ravelin_spdm::measurements::{Block, Value, ValueType};
+use ravelin_spdm::message::vendor::VendorDefined;
 use ravelin_spdm::responder::Device;
 use ravelin_spdm::{CertificateChain, ChainRefused, SIGNED_SIZE};
 use sha2::{Digest, Sha384};
@@ -59,6 +60,10 @@ pub(crate) struct TestDevice {
     pub(crate) key: SigningKey,
     pub(crate) chain: CertificateChain,
     pub(crate) blocks: Vec<Block>,
+    /// Whether it gives a vendor's payload back, rather than not to know it.
+    pub(crate) echoes: bool,
+    /// Seconds between heartbeats.
+    pub(crate) heartbeat_period: u8,
 }
 
 const ROOT: &[u8] = b"\x04\x09The maker";
@@ -89,7 +94,7 @@ impl TestDevice {
                 value: Value::Raw(Vec::from([1, 0, 0, 0])),
             },
         ]);
-        TestDevice { key, chain, blocks }
+        TestDevice { key, chain, blocks, echoes: false, heartbeat_period: 0 }
     }
 
     pub(crate) fn with_long_chain(mut self) -> TestDevice {
@@ -118,6 +123,14 @@ impl Device for TestDevice {
 
     fn measurements(&self) -> Vec<Block> {
         self.blocks.clone()
+    }
+
+    fn heartbeat_period(&self) -> u8 {
+        self.heartbeat_period
+    }
+
+    fn vendor_defined(&self, request: &VendorDefined, _: bool) -> Option<Vec<u8>> {
+        self.echoes.then(|| request.payload.clone())
     }
 }
 
