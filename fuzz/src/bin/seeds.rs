@@ -1,0 +1,415 @@
+//! Writes the committed seeds: small inputs that are good, made of our own messages.
+//!
+//! `cargo run --release --bin seeds` in `fuzz/` writes `fuzz/seeds/TARGET/NAME`; the same ones each
+//! time.
+#![cfg_attr(fuzzing, no_main, allow(unreachable_code))]
+
+use std::fs;
+use std::path::Path;
+
+use ravelin_dice::security::encode_svn;
+use ravelin_dice::{Chain, Clock, DeviceInfo, TrustAnchor};
+use ravelin_digits::{EMBEDDED, Payload};
+use ravelin_fuzz::device::GPU;
+use ravelin_fuzz::evidence::{PRESENTED, certificates};
+use ravelin_fuzz::peer::{Peer, Terms};
+use ravelin_fuzz::rng::Repeatable;
+use ravelin_fuzz::script::{Change, Move, encode};
+use ravelin_gpu_abi::command::{Activation, Command, Reply};
+use ravelin_gpu_abi::ring::Descriptor;
+use ravelin_snp::ghcb::page_state::{Entry, Header, Operation, PageSize};
+use ravelin_spdm::Message;
+use ravelin_spdm::responder::{Device, Responder};
+use ravelin_spdm::transport::carrier::{Carrier, Transport};
+use ravelin_spdm::transport::doe::{self, Discovery, ObjectType};
+use ravelin_spdm::transport::socket::{self, CLIENT_HELLO};
+use ravelin_spdm_capture::{LinkType, Writer};
+use ravelin_verifier::model::development;
+use ravelin_verifier::model::evidence::to_json;
+
+// Built with the flags of a fuzz target it needs libFuzzer, whose main then is the program's.
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(
+    init: {
+        main();
+        std::process::exit(0)
+    },
+    |_bytes| {}
+);
+
+fn main() {
+    conversations();
+    transports();
+    certificates_and_documents();
+    gpu();
+    guest();
+    interfaces();
+    nvidia();
+}
+
+fn write(target: &str, name: impl AsRef<str>, bytes: impl AsRef<[u8]>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(name.as_ref()), bytes).unwrap();
+}
+
+/// What both sides say in a whole conversation, in clear or not.
+fn conversation(terms: Terms) -> Vec<(Message, Message)> {
+    let mut peer = Peer::new(terms);
+    let mut responder = Responder::new(&*GPU, Repeatable::new(1), terms.transport.framing());
+    let mut said = Vec::new();
+    let mut keyed = false;
+    loop {
+        keyed |= peer.has_keys();
+        if keyed && !peer.has_keys() {
+            return said;
+        }
+        let request = peer.request().clone();
+        let answer = responder.respond(&request).message;
+        peer.answer(&answer).unwrap_or_else(|error| panic!("{terms:?}: {error}"));
+        said.push((request, answer));
+    }
+}
+
+fn conversations() {
+    for byte in Terms::all() {
+        let terms = Terms::of(byte);
+        let said = conversation(terms);
+        let honest = vec![Move::Pass(Change::None); said.len() + 2];
+        let name = format!(
+            "{:?}-{:x}{}",
+            terms.transport,
+            terms.version as u8,
+            if terms.everything { "-everything" } else { "" }
+        )
+        .to_lowercase();
+        for target in ["spdm_responder", "spdm_requester"] {
+            write(target, &name, [&[byte], encode(honest.clone()).as_slice()].concat());
+        }
+        // A move of each kind, here and there.
+        let moves =
+            [Change::Flip { at: 3, with: 1 }, Change::Cut(3), Change::Grow(4), Change::Mistake];
+        for (number, change) in moves.into_iter().enumerate() {
+            let mut moves = honest.clone();
+            let at = (number * 5 + usize::from(byte)) % said.len();
+            moves.insert(at, Move::Pass(change));
+            moves.insert(at, Move::Clear(&[0x12, 0xff, 0, 0]));
+            moves.insert(at / 2, Move::Secured(&[0; 24]));
+            for target in ["spdm_responder", "spdm_requester"] {
+                let script = [&[byte], encode(moves.clone()).as_slice()].concat();
+                write(target, format!("{name}-{number}"), script);
+            }
+        }
+        if terms.transport != Transport::Mctp {
+            continue;
+        }
+        for (number, (request, answer)) in said.iter().enumerate() {
+            for message in [request, answer] {
+                if let Message::Clear(bytes) = message {
+                    let name = format!("{:02x}-{:02x}-{number}", bytes[0], bytes[1]);
+                    // What has no summary and is not signed, and what has and is.
+                    for context in [0, 1] {
+                        let context = [context];
+                        write(
+                            "spdm_message",
+                            format!("{name}-{}", context[0]),
+                            [context.as_slice(), bytes].concat(),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    inside_a_session();
+}
+
+/// Messages that a session hides.
+fn inside_a_session() {
+    for (name, bytes) in [
+        ("heartbeat", &[0x12, 0xe8, 0, 0][..]),
+        ("heartbeat-ack", &[0x12, 0x68, 0, 0]),
+        ("key-update", &[0x12, 0xe9, 1, 5]),
+        ("key-update-ack", &[0x12, 0x69, 1, 5]),
+        ("end-session", &[0x12, 0xec, 0, 0]),
+        ("end-session-ack", &[0x12, 0x6c, 0, 0]),
+        ("finish-response", &[0x12, 0x65, 0, 0]),
+        ("respond-if-ready", &[0x12, 0xff, 0x84, 1]),
+        ("error", &[0x12, 0x7f, 1, 0]),
+        ("error-not-ready", &[0x12, 0x7f, 0x42, 0, 1, 0x84, 1, 2]),
+        ("error-large-response", &[0x12, 0x7f, 0x0f, 0, 7]),
+        ("chunk-get", &[0x12, 0x86, 0, 7, 1, 0]),
+        ("chunk-send", &[0x12, 0x85, 1, 7, 0, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, 1, 2, 3, 4]),
+        ("chunk-send-ack", &[0x12, 0x05, 0, 7, 0, 0, 0x12, 0x7f, 1, 0]),
+        ("chunk-response", &[0x12, 0x06, 1, 7, 1, 0, 0, 0, 2, 0, 0, 0, 8, 9]),
+        ("vendor-request", &[0x12, 0xfe, 0, 0, 3, 0, 2, 1, 2, 1, 0, 5]),
+        ("vendor-response", &[0x12, 0x7e, 0, 0, 3, 0, 2, 1, 2, 1, 0, 5]),
+    ] {
+        write("spdm_message", name, [&[0], bytes].concat());
+    }
+}
+
+fn transports() {
+    let discovery = doe::encode(ObjectType::Discovery, &Discovery { index: 1 }.encode()).unwrap();
+    write("spdm_transport", "discovery", &discovery);
+    write("spdm_transport", "discovery-payload", Discovery { index: 1 }.encode());
+    write("spdm_transport", "discovered", Discovery { index: 1 }.answer().encode());
+    for byte in [3, 4, 5] {
+        let terms = Terms::of(byte);
+        let mut carrier = Carrier::new(terms.transport);
+        let name = format!("{:?}", terms.transport).to_lowercase();
+        let mut frames = vec![byte % 3 + 60];
+        frames
+            .extend(socket::encode(socket::Command::Test, terms.transport, CLIENT_HELLO).unwrap());
+        if terms.transport == Transport::Doe {
+            let command = socket::Command::Normal;
+            frames.extend(socket::encode(command, terms.transport, &discovery).unwrap());
+        }
+        let said = conversation(terms);
+        for (number, (request, answer)) in said.iter().enumerate() {
+            let request = carrier.encode(request).unwrap();
+            carrier.encode(answer).unwrap();
+            write("spdm_transport", format!("{name}-{number}"), &request);
+            let command = socket::Command::Normal;
+            frames.extend(socket::encode(command, terms.transport, &request).unwrap());
+        }
+        frames.extend(socket::encode(socket::Command::Shutdown, terms.transport, &[]).unwrap());
+        write("spdm_socket", name, frames);
+    }
+    let mut steps = Vec::new();
+    for dword in discovery.as_chunks::<4>().0 {
+        steps.push(5);
+        steps.extend(dword);
+    }
+    steps.extend([0, 0, 0, 0, 0]);
+    steps.extend([3 + 8 * 4, 1, 2, 3, 4]);
+    steps.extend([2, 0, 0, 0, 0]);
+    write("doe_mailbox", "discovery", steps);
+}
+
+fn certificates_and_documents() {
+    write("certificate_chain", "spdm", (&*GPU).certificate_chain().as_bytes());
+    write("certificate_chain", "certificates", certificates().concat());
+    write("dice_certificate", "root", development::ROOT);
+    write("dice_certificate", "leaf", certificates().last().unwrap());
+    write("dice_certificate", "svn", encode_svn(3));
+    let root = TrustAnchor::new(development::ROOT).unwrap();
+    let parts = certificates();
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    let leaf = Chain::verify(&parts, &root, Clock::UNKNOWN).unwrap();
+    write("dice_certificate", "tcb-info", leaf.tcb.encode().unwrap());
+    write("dice_certificate", "device-info", leaf.device.text());
+    for block in (&*GPU).measurements() {
+        if block.index == 6 {
+            write("dice_certificate", "configuration", block.value.as_bytes());
+        }
+    }
+    let name = DeviceInfo::text(&leaf.device);
+    write("dice_certificate", "device-info-other", name.replace("0001", "A-2.b"));
+
+    write("reference_values", "signed", development::REFERENCE_VALUES);
+    write("reference_values", "manifest", ravelin_maker::reference_values::manifest().encode());
+    write("revocation_list", "development", development::REVOCATION_LIST);
+    write("certificate_file", "root", development::ROOT);
+    let vcek = include_bytes!("../../../verifier/samples/snp/vcek_milan.der");
+    write("certificate_file", "vcek-milan", vcek);
+    write("certificate_file", "pem", to_pem(development::ROOT));
+    write("apm_evidence", "genuine", to_json(std::slice::from_ref(&PRESENTED)).unwrap());
+}
+
+fn gpu() {
+    let descriptor = Descriptor {
+        sequence: 1,
+        hbm_address: 1 << 28,
+        length: 4096,
+        engine: 1,
+        outcome: 0,
+        tag: [7; 16],
+    };
+    write("gpu_abi", "descriptor", descriptor.encode());
+    for (name, command) in [
+        ("nop", Command::Nop),
+        ("multiply", Command::MatrixMultiply { a: 0, b: 64, c: 128, m: 4, n: 4, k: 4 }),
+        (
+            "bias",
+            Command::BiasActivation {
+                x: 0,
+                bias: 64,
+                rows: 4,
+                columns: 4,
+                activation: Activation::Relu,
+            },
+        ),
+        ("arg-max", Command::ArgMaxRows { x: 0, out: 64, rows: 4, columns: 4 }),
+        ("fill", Command::Fill { address: 0, count: 4, value: 7 }),
+        ("copy", Command::Copy { source: 0, destination: 64, length: 16 }),
+    ] {
+        write("gpu_abi", name, command.encode());
+    }
+    write("gpu_abi", "reply", Reply::BadOperand.encode());
+    let record = [&[1; 40], [9; 16].as_slice()].concat();
+    let changed = [&[1, 0], [3; 38].as_slice(), &[9; 16]].concat();
+    write("channel_record", "genuine", record.repeat(3));
+    write("channel_record", "forged", [record.clone(), vec![2; 56], record].concat());
+    write("channel_record", "changed", changed.repeat(2));
+}
+
+fn guest() {
+    let entry = |operation, size, gfn| Entry { current_page: 0, gfn, operation, size }.encode();
+    let words = [
+        0x0000_0000_0020_0014,
+        0x8000_0000_0000_0002,
+        entry(Operation::Shared, PageSize::Small, 0x123),
+        entry(Operation::Private, PageSize::Large, 0x200),
+        u64::from_le_bytes(Header { current: 0, end: 3 }.encode()),
+    ];
+    write("ghcb", "words", words.map(u64::to_le_bytes).concat());
+
+    let mut memory = vec![0; 0x400];
+    let mut word = |address: usize, value: u64| {
+        memory[address - 0x1000..][..8].copy_from_slice(&value.to_le_bytes());
+    };
+    word(0x1000, 0x336e_c578 | 1 << 32);
+    word(0x1008, 1 << 32);
+    word(0x1010, 0x1200);
+    word(0x1018, 0x1300);
+    word(0x1028, 0x1100);
+    word(0x1030, 1);
+    word(0x1108, 64 << 20);
+    word(0x1200, 0x5000);
+    word(0x1208, 3);
+    let line = b"workload=digits gpus=1 tsc_khz=2500000\0";
+    memory[0x300..][..line.len()].copy_from_slice(line);
+    write("start_info", "complete", [&[0, 0], memory.as_slice()].concat());
+
+    let trained = Payload::parse(EMBEDDED).unwrap();
+    let one =
+        Payload::new(trained.network().clone(), trained.images()[..64].to_vec(), Some(vec![3]));
+    write("digits_payload", "one-image", one.unwrap().to_bytes().unwrap());
+    for (name, line) in [
+        ("ready", r#"{"event":"ready","guest":"builtin"}"#),
+        ("gpu-lost", r#"{"event":"gpu_lost","index":0,"reason":"reset"}"#),
+    ] {
+        write("guest_report", name, line);
+    }
+}
+
+fn interfaces() {
+    let request = |line: &str, body: &str| {
+        format!(
+            "{line} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for (name, line, body) in [
+        ("vm", "GET /v1/vm", ""),
+        ("gpus", "GET /v1/gpus", ""),
+        ("gpu", "GET /v1/gpus/0", ""),
+        ("telemetry", "GET /v1/gpus/0/telemetry", ""),
+        ("events", "GET /v1/gpus/0/events?after=1", ""),
+        ("reset", "POST /v1/gpus/0/reset", r#"{"kind":"flr"}"#),
+        ("mode", "POST /v1/gpus/0/mode", r#"{"mode":"devtools"}"#),
+        ("openapi", "GET /v1/openapi.json", ""),
+    ] {
+        write("control_api", name, request(line, body));
+    }
+    write(
+        "vm_config",
+        "small",
+        "name = \"a\"\nplatform = \"none\"\nmemory = \"512MiB\"\nworkload = \"idle\"\n\
+         [[gpus]]\nmemory = \"80GiB\"\nmode = \"on\"\n",
+    );
+    let example = |name| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../verifier/samples/policy");
+        fs::read(folder.join(name)).unwrap()
+    };
+    write("verifier_policy", "h100", example("h100-without-driver-manifest.toml"));
+    write("verifier_policy", "snp", example("snp-signature-only.toml"));
+    for (name, link) in
+        [("doe", LinkType::Doe), ("mctp", LinkType::Mctp), ("plain", LinkType::Plain)]
+    {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes, link).unwrap();
+        writer.add(&[5, 0x10, 0x84, 0, 0]).unwrap();
+        // The moment of writing, which would differ each time.
+        bytes[24..32].fill(0);
+        write("capture", name, bytes);
+    }
+}
+
+/// A report and a manifest in NVIDIA's form; all that is in them is made up.
+fn nvidia() {
+    let field = |kind: u16, value: &[u8]| {
+        let length = u16::try_from(value.len()).unwrap();
+        [&kind.to_le_bytes(), &length.to_le_bytes(), value].concat()
+    };
+    let opaque = [
+        field(3, b"535.86.09\0"),
+        field(6, &[0x00, 0x5e, 0x00, 0x96, 0x01]),
+        field(11, &[0]),
+        field(20, &[7; 48]),
+        field(21, &[0; 4]),
+    ]
+    .concat();
+    write("nvidia_report", "opaque", &opaque);
+    let mut report = vec![0x11, 0xe0, 1, 0xff];
+    report.extend([7; 32]);
+    report.push(0);
+    report.extend([0x11, 0x60, 0, 0, 2, 110, 0, 0]);
+    for index in [1, 2] {
+        report.extend([index, 1, 51, 0, 1, 48, 0]);
+        report.extend([index; 48]);
+    }
+    report.extend([8; 32]);
+    report.extend(u16::try_from(opaque.len()).unwrap().to_le_bytes());
+    report.extend(opaque);
+    report.extend([9; 96]);
+    write("nvidia_report", "report", &report);
+    let hex: String = report.iter().map(|byte| format!("{byte:02x}")).collect();
+    write("nvidia_report", "report-hex", hex);
+
+    const C14N: &str = "http://www.w3.org/2006/12/xml-c14n11";
+    let digest = "ab".repeat(48);
+    write(
+        "nvidia_manifest",
+        "unsigned",
+        format!(
+            "<SoftwareIdentity xmlns=\"http://standards.iso.org/iso/19770/-2/2015/schema.xsd\" \
+         tagId=\"x\"><Meta colloquialVersion=\"96.00.5E.00.01\"/><Payload \
+         xmlns:SHA384=\"http://www.w3.org/2001/04/xmlenc#sha384\"><Resource \
+         type=\"Measurement\" index=\"0\" active=\"True\" alternatives=\"1\" size=\"48\" \
+         SHA384:Hash0=\"{digest}\"/></Payload><Signature \
+         xmlns=\"http://www.w3.org/2000/09/xmldsig#\"><SignedInfo><CanonicalizationMethod \
+         Algorithm=\"{C14N}\"/><SignatureMethod \
+         Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384\"/><Reference \
+         URI=\"\"><Transforms><Transform \
+         Algorithm=\"http://www.w3.org/2000/09/xmldsig#enveloped-signature\"/><Transform \
+         Algorithm=\"{C14N}\"/></Transforms><DigestMethod \
+         Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#sha384\"/>\
+         <DigestValue>AAAA</DigestValue></Reference></SignedInfo><SignatureValue>AAAA\
+         </SignatureValue><KeyInfo><X509Data><X509Certificate>{}\
+         </X509Certificate></X509Data></KeyInfo></Signature></SoftwareIdentity>",
+            base64(development::ROOT),
+        ),
+    );
+    let element = format!(
+        "{{\"evidence\":\"{}\",\"certificate\":\"{}\",\"nonce\":\"{}\"}}",
+        base64(&report),
+        base64(to_pem(development::ROOT).as_bytes()),
+        "07".repeat(32),
+    );
+    write("nvidia_evidence", "one", &element);
+    write("nvidia_evidence", "two", format!("[{element},{element}]"));
+}
+
+fn to_pem(der: &[u8]) -> String {
+    let text = base64(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64ct::{Base64, Encoding};
+    Base64::encode_string(bytes)
+}
