@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::key_schedule::DirectionKeys;
 use crate::transport::Framing;
-use crate::wire::{DecodeError, Reader, value};
+use crate::wire::{DecodeError, Reader};
 
 const TAG_SIZE: usize = 16;
 
@@ -39,6 +39,12 @@ pub enum SessionError {
     /// The record is not the next one that the peer has sealed.
     #[error("Record does not decrypt; establish a new session")]
     Forged,
+    /// The record carries no SPDM message, but another one that the transport knows.
+    #[error("Record carries a message of type {found:#04x}, which is not SPDM's")]
+    OtherType {
+        /// Its type.
+        found: u8,
+    },
     /// The message does not fit a record.
     #[error("Message of {length} bytes does not fit a record; shorten it")]
     TooLong {
@@ -236,8 +242,7 @@ impl RecordKeys {
             .decrypt_inout_detached(&nonce.into(), header, body.as_mut_slice().into(), &tag.into())
             .map_err(|_| SessionError::Forged)?;
 
-        // Whoever sealed a record that is malformed inside has lost the thread as much as a forger.
-        message_in(&body, framing.inner_type).map_err(|_| SessionError::Forged)
+        message_in(&body, framing.inner_type)
     }
 
     /// The IV with the sequence number, little-endian, exclusive-ored into its first bytes.
@@ -250,14 +255,16 @@ impl RecordKeys {
 
 /// The message in a record's plaintext. Random bytes may follow it, to hide its length (DSP0277,
 /// "Random Data"): the tag has vouched for them, and nobody reads them.
-fn message_in(body: &[u8], inner_type: Option<u8>) -> Result<Zeroizing<Vec<u8>>, DecodeError> {
+fn message_in(body: &[u8], inner_type: Option<u8>) -> Result<Zeroizing<Vec<u8>>, SessionError> {
+    // Whoever sealed a record that is malformed inside has lost the thread as much as a forger.
+    let forged = |_| SessionError::Forged;
     let mut reader = Reader::new(body);
-    let length = reader.u16()?;
-    let mut data = Reader::new(reader.bytes(length.into())?);
+    let length = reader.u16().map_err(forged)?;
+    let mut data = Reader::new(reader.bytes(length.into()).map_err(forged)?);
     if let Some(expected) = inner_type {
-        let found = data.u8()?;
+        let found = data.u8().map_err(forged)?;
         if found != expected {
-            return Err(value("Message Type", found));
+            return Err(SessionError::OtherType { found });
         }
     }
     Ok(Zeroizing::new(data.rest().to_vec()))

@@ -18,7 +18,7 @@ fn lengths(whole: usize) -> impl Iterator<Item = usize> {
 fn flipped(version: Version, length: usize) -> Vec<(usize, usize)> {
     let minor = version as usize & 0xf;
     let bits = |byte| match (length, byte) {
-        (..60, _) => 0..8,
+        (..50, _) => 0..8,
         (_, ..12) => 0..8,
         _ if byte % 3 == minor - 1 => byte % 8..byte % 8 + 1,
         _ => 0..0,

@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Codec, Header, code, open};
+use super::{Codec, Header, code, header_only, open};
 use crate::version::Version;
 use crate::wire::{DecodeError, Reader};
 
@@ -29,18 +29,7 @@ impl Digests {
     }
 }
 
-impl Codec for GetDigests {
-    const CODE: u8 = code::GET_DIGESTS;
-    type Context = ();
-
-    fn encode(&self, version: Version) -> Vec<u8> {
-        open(version, Self::CODE, 0, 0)
-    }
-
-    fn read(_: &mut Reader<'_>, _: Header, (): ()) -> Result<GetDigests, DecodeError> {
-        Ok(GetDigests)
-    }
-}
+header_only!(GetDigests, code::GET_DIGESTS);
 
 impl Codec for Digests {
     const CODE: u8 = code::DIGESTS;

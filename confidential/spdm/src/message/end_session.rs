@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Codec, Header, code, open};
+use super::{Codec, Header, code, header_only, open};
 use crate::version::Version;
 use crate::wire::{DecodeError, Reader};
 
@@ -31,15 +31,4 @@ impl Codec for EndSession {
     }
 }
 
-impl Codec for EndSessionAck {
-    const CODE: u8 = code::END_SESSION_ACK;
-    type Context = ();
-
-    fn encode(&self, version: Version) -> Vec<u8> {
-        open(version, Self::CODE, 0, 0)
-    }
-
-    fn read(_: &mut Reader<'_>, _: Header, (): ()) -> Result<EndSessionAck, DecodeError> {
-        Ok(EndSessionAck)
-    }
-}
+header_only!(EndSessionAck, code::END_SESSION_ACK);

@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 
 use super::key_exchange::VERIFY_DATA_SIZE;
-use super::{Codec, Header, code, open};
+use super::{Codec, Header, code, header_only, open};
 use crate::version::Version;
 use crate::wire::{DecodeError, Reader, value};
 
@@ -42,15 +42,4 @@ impl Codec for Finish {
     }
 }
 
-impl Codec for FinishResponse {
-    const CODE: u8 = code::FINISH_RSP;
-    type Context = ();
-
-    fn encode(&self, version: Version) -> Vec<u8> {
-        open(version, Self::CODE, 0, 0)
-    }
-
-    fn read(_: &mut Reader<'_>, _: Header, (): ()) -> Result<FinishResponse, DecodeError> {
-        Ok(FinishResponse)
-    }
-}
+header_only!(FinishResponse, code::FINISH_RSP);

@@ -117,6 +117,29 @@ pub trait Codec: Sized {
     ) -> Result<Self, DecodeError>;
 }
 
+/// Makes a message of a type that says all by its code: a header whose parameters are reserved.
+macro_rules! header_only {
+    ($message:ident, $code:expr) => {
+        impl $crate::message::Codec for $message {
+            const CODE: u8 = $code;
+            type Context = ();
+
+            fn encode(&self, version: $crate::version::Version) -> alloc::vec::Vec<u8> {
+                $crate::message::open(version, Self::CODE, 0, 0)
+            }
+
+            fn read(
+                _: &mut $crate::wire::Reader<'_>,
+                _: $crate::message::Header,
+                (): (),
+            ) -> Result<$message, $crate::wire::DecodeError> {
+                Ok($message)
+            }
+        }
+    };
+}
+use header_only;
+
 /// The message in exactly these bytes.
 pub fn decode<M: Codec>(
     bytes: &[u8],

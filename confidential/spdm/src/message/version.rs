@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Codec, Header, code, open};
+use super::{Codec, Header, code, header_only, open};
 use crate::version::{Version, VersionNumber};
 use crate::wire::{DecodeError, Reader, value};
 
@@ -17,18 +17,7 @@ pub struct VersionResponse {
     pub entries: Vec<VersionNumber>,
 }
 
-impl Codec for GetVersion {
-    const CODE: u8 = code::GET_VERSION;
-    type Context = ();
-
-    fn encode(&self, version: Version) -> Vec<u8> {
-        open(version, Self::CODE, 0, 0)
-    }
-
-    fn read(_: &mut Reader<'_>, _: Header, (): ()) -> Result<GetVersion, DecodeError> {
-        Ok(GetVersion)
-    }
-}
+header_only!(GetVersion, code::GET_VERSION);
 
 impl Codec for VersionResponse {
     const CODE: u8 = code::VERSION;

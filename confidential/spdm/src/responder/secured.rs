@@ -32,7 +32,6 @@ struct Outcome {
 enum Then {
     GoesOn,
     Established(Box<super::establish::Finished>),
-    Fails,
     Ends,
 }
 
@@ -47,53 +46,48 @@ impl<D: Device, R: CryptoRng> Responder<D, R> {
     /// (DSP0277); one of another session changes nothing.
     pub(super) fn secured(&mut self, record: &[u8]) -> Result<Reply, ErrorResponse> {
         let named = peek_session(record)?;
+        let version = self.version();
+        let records = self.records()?;
+        if named != records.id() {
+            return Err(ErrorCode::InvalidSession.into());
+        }
+        // In the session, whose other direction nobody has forged.
+        let refused = |records, code: ErrorCode| {
+            let message = seal(records, &ErrorResponse::new(code).encode(version))?;
+            Ok(Reply { message, event: None })
+        };
+        match records.open_either(record) {
+            Ok((request, under)) => self.inside(&request, under),
+            Err(SessionError::Malformed(error)) => Err(error.into()),
+            Err(SessionError::OtherType { .. }) => refused(records, ErrorCode::InvalidRequest),
+            Err(_) => {
+                let reply = refused(records, ErrorCode::DecryptError)?;
+                Ok(self.end(reply))
+            }
+        }
+    }
+
+    /// The records of the session.
+    fn records(&mut self) -> Result<&mut SecuredSession, ErrorResponse> {
         let State::Connected(connection) = &mut self.state else {
             return Err(ErrorCode::InvalidSession.into());
         };
-        let secured = match &mut connection.session {
-            Session::None => return Err(ErrorCode::InvalidSession.into()),
-            Session::Handshake(handshake) => &mut handshake.secured,
-            Session::Established(established) => &mut established.secured,
-        };
-        if named != secured.id() {
-            return Err(ErrorCode::InvalidSession.into());
+        match &mut connection.session {
+            Session::None => Err(ErrorCode::InvalidSession.into()),
+            Session::Handshake(handshake) => Ok(&mut handshake.secured),
+            Session::Established(established) => Ok(&mut established.secured),
         }
-        let (request, under) = match secured.open_either(record) {
-            Ok(opened) => opened,
-            Err(SessionError::Malformed(error)) => return Err(error.into()),
-            Err(_) => {
-                // In the session, whose other direction nobody has forged: so the requester knows
-                // that it is over.
-                let error = ErrorResponse::new(ErrorCode::DecryptError);
-                let message = seal(secured, &error.encode(connection.peer.version))?;
-                return Ok(self.end(Reply { message, event: None }));
-            }
-        };
-        self.inside(&request, under)
     }
 
     /// A request that has come out of a record.
     fn inside(&mut self, request: &[u8], under: Under) -> Result<Reply, ErrorResponse> {
         let peer = self.peer().ok_or(ErrorResponse::new(ErrorCode::InvalidSession))?;
         let Outcome { response, then } = self.piece(peer, request, under);
-        let State::Connected(connection) = &mut self.state else {
-            return Err(ErrorCode::InvalidSession.into());
-        };
-        let secured = match &mut connection.session {
-            Session::None => return Err(ErrorCode::InvalidSession.into()),
-            Session::Handshake(handshake) => &mut handshake.secured,
-            Session::Established(established) => &mut established.secured,
-        };
-        let message = seal(secured, &response)?;
+        let message = seal(self.records()?, &response)?;
         let reply = Reply { message, event: None };
-        Ok(match then {
-            Then::GoesOn => reply,
-            Then::Ends => self.end(reply),
-            Then::Fails => {
-                connection.session = Session::None;
-                reply
-            }
-            Then::Established(finished) => {
+        Ok(match (then, &mut self.state) {
+            (Then::Ends, _) => self.end(reply),
+            (Then::Established(finished), State::Connected(connection)) => {
                 let id = finished.secured.id();
                 connection.session = Session::Established(Box::new(Established {
                     secured: finished.secured,
@@ -104,6 +98,7 @@ impl<D: Device, R: CryptoRng> Responder<D, R> {
                 let export_secret = finished.data.export;
                 Reply { event: Some(Event::SessionEstablished { id, export_secret }), ..reply }
             }
+            (Then::GoesOn | Then::Established(_), _) => reply,
         })
     }
 
@@ -203,7 +198,7 @@ impl<D: Device, R: CryptoRng> Responder<D, R> {
                         then: Then::Established(Box::new(finished)),
                     },
                     Err(error) if error.code == ErrorCode::DecryptError => {
-                        refused(error, Then::Fails)
+                        refused(error, Then::Ends)
                     }
                     Err(error) => refused(error, Then::GoesOn),
                 }

@@ -25,6 +25,15 @@ impl SecuredSession {
         Some(SecuredSession { sending, ..self.peer() })
     }
 
+    /// A record with a message of another type.
+    pub(crate) fn seal_type(&mut self, message_type: u8, message: &[u8]) -> Vec<u8> {
+        let framing = self.framing;
+        self.framing = Framing { inner_type: Some(message_type), ..framing };
+        let record = self.seal(message).unwrap();
+        self.framing = framing;
+        record
+    }
+
     /// What a record from the peer says, and under which keys.
     pub(crate) fn peek(&self, record: &[u8]) -> Option<(Vec<u8>, Under)> {
         let mut twin = SecuredSession {
@@ -101,9 +110,12 @@ fn a_transport_may_put_a_type_before_the_message() {
     let record = sender.seal(b"hello").unwrap();
     assert_eq!(record, record_of(mctp::FRAMING, b"\x06\0\x05hello"));
     assert_eq!(receiver.open(&record).unwrap().as_slice(), b"hello");
-    for body in [b"\x06\0\x06hello".as_slice(), b"\0\0"] {
+    for (body, error) in [
+        (b"\x06\0\x01hello".as_slice(), SessionError::OtherType { found: 1 }),
+        (b"\0\0", SessionError::Forged),
+    ] {
         let record = record_of(mctp::FRAMING, body);
-        assert_eq!(ends(mctp::FRAMING).1.open(&record), Err(SessionError::Forged));
+        assert_eq!(ends(mctp::FRAMING).1.open(&record), Err(error));
     }
 }
 

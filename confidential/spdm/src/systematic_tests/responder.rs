@@ -169,21 +169,31 @@ fn send(responder: &mut TestResponder, version: Version, secured: bool, request:
     Found::Error(error.code, error.data)
 }
 
-/// Every request of a conversation, changed in every way.
 fn change_all(version: Version) {
-    let setup = Setup { slow: None, ..Setup::everything(version) };
+    // What comes in clear, and what comes in a session, which has a shorter way to it.
+    let clear = Setup { slow: None, asks: Vec::new(), ..Setup::everything(version) };
+    change_each(&clear, false);
+    let Setup { features, asks, .. } = Setup::everything(version);
+    change_each(&Setup { features, asks, ..Setup::bare(version) }, true);
+}
+
+/// Every request of a conversation in clear or in the session, changed in every way.
+fn change_each(setup: &Setup, secured: bool) {
+    let version = setup.version;
     let recorded = setup.record();
-    // Chunks are a matter of their own.
     let whole = |exchange: &Exchange| {
+        // Chunks are a matter of their own.
         !matches!(exchange.request.plain[1], CHUNK_SEND | CHUNK_GET)
             // A key that is not verified yet lets nothing else through.
             && exchange.request.plain[1..3] != [KEY_UPDATE, 3]
     };
     for (at, exchange) in recorded.iter().enumerate().filter(|(_, exchange)| whole(exchange)) {
+        if matches!(exchange.request.carried, Message::Secured(_)) != secured {
+            continue;
+        }
         let plain = exchange.request.plain.as_slice();
-        let secured = matches!(exchange.request.carried, Message::Secured(_));
         let stage = Stage::of(plain, secured);
-        let Far { mut responder, .. } = after(&setup, &recorded[..at]);
+        let Far { mut responder, .. } = after(setup, &recorded[..at]);
         let what = |how: &str, place: usize| {
             format!("{version:?} {:#04x} {how} {place}, {stage:?}", plain[1])
         };
@@ -191,8 +201,14 @@ fn change_all(version: Version) {
             let found = send(&mut responder, version, secured, request);
             assert!(expected.contains(&found), "{what}: {found:?}, not {expected:?}");
             // Whatever was changed for good is undone.
-            if found == Found::Answer || found == refused(DecryptError) {
-                responder = after(&setup, &recorded[..at]).responder;
+            match (found, plain[1]) {
+                (Found::Answer, KEY_EXCHANGE) => assert!(responder.end_session().is_none()),
+                (Found::Answer, GET_DIGESTS | GET_CERTIFICATE | CHALLENGE | GET_MEASUREMENTS) => {}
+                (Found::Answer, VENDOR_DEFINED_REQUEST | HEARTBEAT) => {}
+                (Found::Answer, _) | (Found::Error(DecryptError, _), _) => {
+                    responder = after(setup, &recorded[..at]).responder;
+                }
+                (Found::Error(..), _) => {}
             }
         };
         for length in lengths(plain.len()) {

@@ -2,6 +2,7 @@
 //! and records of no session.
 
 use super::*;
+use crate::test_support::conversation::Setup;
 
 #[test]
 fn a_secured_message_without_a_session_is_an_invalid_session() {
@@ -88,4 +89,23 @@ fn identity_and_measurements_are_told_inside_as_outside() {
         let (inside, _) = hand.inside(&mut session, request.as_bytes());
         assert_eq!(inside[..8], outside.as_bytes()[..8]);
     }
+}
+
+#[test]
+fn a_message_of_another_type_in_a_record_leaves_the_session_as_it_was() {
+    // PLDM inside of a session over MCTP, as DSP0276 lets it.
+    let setup = Setup { features: Flags::HBEAT, ..Setup::bare(V) };
+    let mut responder = setup.far().responder;
+    for exchange in setup.record() {
+        responder.respond(&exchange.request.carried);
+    }
+    let mut session = responder.secured_session().unwrap().peer();
+    let record = session.seal_type(1, b"not for SPDM");
+    let Message::Secured(answer) = responder.respond(&Message::Secured(record)).message else {
+        panic!("an answer in clear")
+    };
+    assert_eq!(decode_error(&session.open(&answer).unwrap()), ErrorCode::InvalidRequest.into());
+    let record = session.seal(&[0x12, code::HEARTBEAT, 0, 0]).unwrap();
+    let answer = responder.respond(&Message::Secured(record)).message;
+    assert_eq!(session.open(answer.as_bytes()).unwrap()[1], code::HEARTBEAT_ACK);
 }
