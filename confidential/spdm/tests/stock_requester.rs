@@ -142,16 +142,22 @@ impl Stock {
         (request, response)
     }
 
-    /// From nothing to ALGORITHMS.
+    /// From nothing to ALGORITHMS. Takes long messages whole.
     fn connect(version: u8) -> Stock {
+        Stock::connect_with(version, 0, [0x1200, 0x1200])
+    }
+
+    /// With these flags in the third byte, DataTransferSize and MaxSPDMmsgSize.
+    fn connect_with(version: u8, flags: u8, sizes: [u32; 2]) -> Stock {
         let responder = Responder::new(TestDevice::genuine(1), TestRng::new(1), mctp::FRAMING);
         let mut stock = Stock { version, responder, vca: vec![] };
         let response = stock.exchange(&[0x10, 0x84, 0, 0]);
         assert_eq!(response, [0x10, 0x04, 0, 0, 0, 3, 0x00, 0x11, 0x00, 0x12, 0x00, 0x13]);
         stock.vca = [&[0x10, 0x84, 0, 0][..], &response].concat();
         // MAC, ENCRYPT, KEY_EX, HBEAT, KEY_UPD.
-        let flags = [0, 0, 20, 0, 0, 0xc0, 0x62, 0, 0];
-        let sizes: &[u8] = if version == 0x11 { &[] } else { &[0, 0x12, 0, 0, 0, 0x12, 0, 0] };
+        let flags = [0, 0, 20, 0, 0, 0xc0, 0x62, flags, 0];
+        let sizes = sizes.map(u32::to_le_bytes);
+        let sizes = if version == 0x11 { &[] } else { sizes.as_flattened() };
         let (request, response) = stock.ask(0xe1, &[&[0], &flags, sizes]);
         assert_eq!(response.len(), request.len());
         // CERT, CHAL, MEAS_SIG, ENCRYPT, MAC; KEY_EX, HBEAT, KEY_UPD.
@@ -324,5 +330,58 @@ fn a_stock_requester_comes_to_an_end_in_every_version() {
         assert_eq!(session.ask(0xfe, &vendor), [version, 0x7f, 7, 0xfe]);
         assert_eq!(session.ask(0xec, &[0, 0]), [version, 0x6c, 0, 0]);
         assert_eq!(session.responder.session(), None);
+    }
+}
+
+/// "CHUNK_GET request and CHUNK_RESPONSE response message": all of a large response.
+fn fetch(stock: &mut Stock, handle: u8) -> Vec<u8> {
+    let mut message = vec![];
+    let mut size = usize::MAX;
+    for sequence in 0u8.. {
+        let (_, response) = stock.ask(0x86, &[&[0, handle, sequence, 0]]);
+        assert_eq!(response[3..8], [handle, sequence, 0, 0, 0]);
+        let mut rest = &response[8..];
+        let length = u32::from_le_bytes(rest[..4].try_into().unwrap()) as usize;
+        rest = &rest[4..];
+        if sequence == 0 {
+            size = u32::from_le_bytes(rest[..4].try_into().unwrap()) as usize;
+            rest = &rest[4..];
+        }
+        assert_eq!(rest.len(), length);
+        message.extend_from_slice(rest);
+        let last = response[2] == 1;
+        assert_eq!(last, message.len() == size);
+        if last {
+            break;
+        }
+        assert_eq!(response.len(), 64, "a piece that is not full");
+    }
+    message
+}
+
+#[test]
+fn a_stock_requester_sends_and_fetches_large_messages() {
+    for version in [0x12, 0x13] {
+        // CHUNK, 64 bytes in one piece and 4096 in several.
+        let mut stock = Stock::connect_with(version, 2, [64, 0x1000]);
+        let request = [version, 0x82, 0, 0, 0, 0, 0, 4];
+        // LargeResponse, with a handle.
+        let answer = stock.exchange(&request);
+        let [v, 0x7f, 0x0f, 0, handle] = answer[..] else { panic!("{answer:02x?}") };
+        assert_eq!(v, version);
+        let whole = fetch(&mut stock, handle);
+        assert_eq!(whole[..6], [version, 0x02, 0, 0, (whole.len() - 8) as u8, 0]);
+        // The same request in two pieces of 4 bytes; the last acknowledgement carries the response,
+        // which is large again.
+        let (_, ack) =
+            stock.ask(0x85, &[&[0, 9, 0, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0], &request[..4]]);
+        assert_eq!(ack, [version, 0x05, 0, 9, 0, 0]);
+        let (_, ack) = stock.ask(0x85, &[&[1, 9, 1, 0, 0, 0, 4, 0, 0, 0], &request[4..]]);
+        let next = handle + 1;
+        assert_eq!(ack, [version, 0x05, 0, 9, 1, 0, version, 0x7f, 0x0f, 0, next]);
+        assert_eq!(fetch(&mut stock, next), whole);
+        // A piece out of order: EarlyErrorDetected, and InvalidRequest in the acknowledgement.
+        let (_, ack) = stock.ask(0x85, &[&[1, 9, 3, 0, 0, 0, 4, 0, 0, 0], &request[4..]]);
+        assert_eq!(ack, [version, 0x05, 1, 9, 3, 0, version, 0x7f, 0x01, 0]);
     }
 }

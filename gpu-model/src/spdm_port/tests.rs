@@ -51,9 +51,18 @@ fn leaf_key(chain: &CertificateChain) -> Result<VerifyingKey, ChainRefused> {
 
 /// Establishes a session, to the signed measurements.
 fn converse(socket: &mut SpdmSocket, carrier: &mut Carrier) -> Box<Established> {
+    converse_in(Version::V1_3, socket, carrier)
+}
+
+fn converse_in(
+    version: Version,
+    socket: &mut SpdmSocket,
+    carrier: &mut Carrier,
+) -> Box<Established> {
     let transport = carrier.transport();
     let config = Config { framing: transport.framing(), slot: 0, verifier_nonce: [7; 32] };
-    let mut requester = Requester::new(UnwrapErr(SysRng), leaf_key, config);
+    let mut requester =
+        Requester::new(UnwrapErr(SysRng), leaf_key, config).with_versions([version]);
     let mut message = requester.start();
     loop {
         let response = exchange(socket, transport, &carrier.encode(&message).unwrap());
@@ -73,14 +82,15 @@ fn error_code(carrier: &mut Carrier, response: &[u8]) -> u8 {
 }
 
 #[test]
-fn a_session_is_established_and_ended_on_every_transport() {
+fn a_session_of_every_version_is_established_and_ended_on_every_transport() {
     for transport in TRANSPORTS {
         let guest = Guest::new(Mode::On);
         let mut socket = socket(&guest, transport);
         let mut carrier = Carrier::new(transport);
-        // Twice, since a requester may begin again on the same connection.
-        for _ in 0..2 {
-            let mut established = converse(&mut socket, &mut carrier);
+        // On one connection, on which a requester may begin again.
+        for version in Version::NEGOTIABLE {
+            let mut established = converse_in(version, &mut socket, &mut carrier);
+            assert_eq!(established.session.version(), version);
             let key = leaf_key(&established.evidence.chain).unwrap();
             assert!(established.evidence.measurements.verify(&key).is_ok());
             let end = carrier.encode(&established.session.end().unwrap()).unwrap();
