@@ -9,14 +9,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
 use ravelin_spdm::Message;
-use ravelin_spdm::measurements::Value;
+use ravelin_spdm::measurements::{Block, Value};
 use ravelin_spdm::transport::carrier::Transport;
 use ravelin_spdm_capture::{LinkType, Writer};
 
 use crate::connection::{Carried, Connection};
 use crate::conversation::{self, Direction, Learned, Listener, Request};
 use crate::explain::{self, Explainer};
-use crate::outcome::{Report, Result, TABLE};
+use crate::outcome::{Report, Result, TABLE, version};
+use crate::question::{BEFORE, Before, IN_SESSION, InSession, Versions};
 use crate::trust::{self, Root};
 
 /// Speaks SPDM to a responder: a session with signed measurements, under a key that a pinned root
@@ -39,6 +40,17 @@ struct Arguments {
     /// What carries SPDM
     #[arg(long, value_enum, default_value_t)]
     transport: TransportChoice,
+    /// The version to speak, 1.1, 1.2 or 1.3, or a range of them: the highest that the responder
+    /// speaks is taken. 1.1 signs less and has to be asked for
+    #[arg(long, value_name = "VERSION", default_value = "1.2-1.3")]
+    version: Versions,
+    /// Ask this in clear before the session, too; may be repeated. A challenge always comes first
+    #[arg(long, value_name = BEFORE)]
+    before: Vec<Before>,
+    /// Ask this in the session, after the signed measurements that are always asked for; may be
+    /// repeated, and is asked in that order
+    #[arg(long, value_name = IN_SESSION)]
+    ask: Vec<InSession>,
     /// Slot of the certificate chain to prove
     #[arg(long, value_name = "0..7", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..8))]
     slot: u8,
@@ -115,11 +127,16 @@ fn run(arguments: &Arguments) -> std::result::Result<Result, Error> {
         aside: arguments.json,
         messages: 0,
     };
-    let request = Request { slot: arguments.slot };
+    let request = Request {
+        versions: arguments.version.clone(),
+        slot: arguments.slot,
+        before: arguments.before.clone(),
+        asks: arguments.ask.clone(),
+    };
     let outcome = Connection::open(&arguments.connect, transport)
         .map_err(conversation::Error::from)
         .and_then(|mut connection| {
-            let learned = conversation::hold(&mut connection, request, &root, &mut audience);
+            let learned = conversation::hold(&mut connection, &request, &root, &mut audience);
             // The emulators' responder would wait for more of a requester that is just gone.
             if !matches!(learned, Err(conversation::Error::Connection(_))) {
                 connection.part(!arguments.leave_running);
@@ -153,9 +170,8 @@ fn run(arguments: &Arguments) -> std::result::Result<Result, Error> {
 /// What a session has shown, for a person.
 fn summary(learned: &Learned, messages: usize) -> String {
     let mut lines = vec![format!(
-        "SPDM {}.{}: session {:#010x} established and ended, {messages} messages",
-        learned.version >> 4,
-        learned.version & 0xf,
+        "SPDM {}: session {:#010x} established and ended, {messages} messages",
+        version(learned.version),
         learned.session,
     )];
     lines.push(format!(
@@ -163,20 +179,33 @@ fn summary(learned: &Learned, messages: usize) -> String {
         learned.chain.certificates().count(),
         hex::encode(learned.chain.root_digest()),
     ));
-    for block in &learned.measurements {
-        let form = match block.value {
-            Value::Digest(_) => "digest",
-            Value::Raw(_) => "raw",
+    lines.extend(learned.measurements.iter().map(measurement));
+    for answer in &learned.answers {
+        let place = if answer.in_session { "in the session" } else { "before it" };
+        let told = match &answer.measurements {
+            Some(told) if told.blocks.is_empty() => format!("{} there are", told.count),
+            Some(told) => format!("{} told", told.blocks.len()),
+            None => "answered".to_owned(),
         };
-        lines.push(format!(
-            "measurement {:3}  {:24} {form:6} {}",
-            block.index,
-            explain::value_type(block.value_type as u8),
-            hex::encode(block.value.as_bytes()),
-        ));
+        lines.push(format!("{} {place}: {told}", answer.question));
+        let blocks = answer.measurements.iter().flat_map(|told| &told.blocks);
+        lines.extend(blocks.map(|block| format!("  {}", measurement(block))));
     }
     lines.push(String::new());
     lines.join("\n")
+}
+
+fn measurement(block: &Block) -> String {
+    let form = match block.value {
+        Value::Digest(_) => "digest",
+        Value::Raw(_) => "raw",
+    };
+    format!(
+        "measurement {:3}  {:24} {form:6} {}",
+        block.index,
+        explain::value_type(block.value_type as u8),
+        hex::encode(block.value.as_bytes()),
+    )
 }
 
 /// An error and its causes.

@@ -6,6 +6,7 @@
 //! | [`cli`] | arguments in; text, JSON and an exit code out |
 //! | [`connection`] | frames over a TCP connection, and what they carry |
 //! | [`conversation`] | from the first request to the end of the session |
+//! | [`question`] | what may be asked besides |
 //! | [`trust`] | whether the pinned root vouches for a certificate chain |
 //! | [`explain`] | a message field by field |
 //! | [`outcome`] | what came of it, with a stable code |
@@ -18,4 +19,5 @@ pub mod connection;
 pub mod conversation;
 pub mod explain;
 pub mod outcome;
+pub mod question;
 pub mod trust;

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use ravelin_spdm::measurements::{Block, Value};
 use ravelin_spdm::requester;
+use ravelin_spdm::version::Version;
 use serde::Serialize;
 
 use crate::connection::{self, name};
-use crate::conversation::{self, Learned};
+use crate::conversation::{self, Answered, Learned};
 
 /// The JSON's schema.
 pub const SCHEMA: &str = "ravelin.spdm/1";
@@ -21,9 +22,10 @@ Exit status:
 
 The result has a stable code besides. Refused: unknown-root, bad-signature, certificate-expired,
 certificate-not-yet-valid, certificate-profile, malformed-evidence, missing-capabilities,
-wrong-algorithm, no-chain, chain-inconsistent, bad-key-share, not-agreed, bad-key-exchange,
-bad-measurements, refused. Could not talk: no-connection, no-answer, not-spdm, other-transport,
-no-common-version, responder-error, malformed-answer, session-lost.";
+wrong-algorithm, no-chain, chain-inconsistent, bad-challenge, bad-key-share, not-agreed,
+bad-key-exchange, bad-measurements, refused. Could not talk: no-connection, no-answer, not-spdm,
+other-transport, no-common-version, responder-error, responder-not-ready, request-too-long,
+malformed-answer, session-lost.";
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,7 @@ impl From<&conversation::Error> for Result {
             conversation::Error::Connection(error) => of_connection(error),
             conversation::Error::Spdm(error) => of_requester(error),
             conversation::Error::Measurements(_) => Result::Refused("bad-measurements"),
+            conversation::Error::NotReady(_) => Result::CouldNotTalk("responder-not-ready"),
         }
     }
 }
@@ -87,13 +90,15 @@ fn of_requester(error: &requester::Error) -> Result {
         Error::WrongAlgorithm { .. } => Result::Refused("wrong-algorithm"),
         Error::NoChain { .. } => Result::Refused("no-chain"),
         Error::ChainPortion { .. } | Error::ChainDigest => Result::Refused("chain-inconsistent"),
+        Error::ChallengeFailed => Result::Refused("bad-challenge"),
         Error::ExchangeData => Result::Refused("bad-key-share"),
         Error::NotAgreed { .. } | Error::SecuredVersion => Result::Refused("not-agreed"),
         Error::BadSignature | Error::BadVerifyData => Result::Refused("bad-key-exchange"),
         Error::Measurements(_) | Error::SummaryMismatch => Result::Refused("bad-measurements"),
         Error::NoCommonVersion => Result::CouldNotTalk("no-common-version"),
         Error::Refused { .. } => Result::CouldNotTalk("responder-error"),
-        Error::Malformed(_) | Error::NotClear | Error::NotSecured => {
+        Error::RequestTooLong { .. } => Result::CouldNotTalk("request-too-long"),
+        Error::Malformed(_) | Error::Chunk | Error::NotClear | Error::NotSecured => {
             Result::CouldNotTalk("malformed-answer")
         }
         Error::Session(_) => Result::CouldNotTalk("session-lost"),
@@ -126,11 +131,29 @@ struct Session {
     /// The SPDM version agreed on.
     version: String,
     session: u32,
+    /// Seconds between heartbeats that the responder wants; 0 for none.
+    heartbeat_period: u8,
     /// Lengths of the certificates, from the root to the leaf.
     certificates: Vec<usize>,
     /// SHA-384 of the chain's root.
     root: String,
     measurements: Vec<Measurement>,
+    /// What was asked besides, in order.
+    answers: Vec<Answer>,
+}
+
+/// A question and its answer.
+#[derive(Serialize)]
+struct Answer {
+    /// "before" or "in-session".
+    when: &'static str,
+    /// As the command line spells it.
+    question: String,
+    /// How many measurements there are, where that was the question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measurements: Option<Vec<Measurement>>,
 }
 
 #[derive(Serialize)]
@@ -170,13 +193,32 @@ impl Report {
 impl Session {
     fn new(learned: &Learned) -> Session {
         Session {
-            version: format!("{}.{}", learned.version >> 4, learned.version & 0xf),
+            version: version(learned.version),
             session: learned.session,
+            heartbeat_period: learned.heartbeat_period,
             certificates: learned.chain.certificates().map(<[u8]>::len).collect(),
             root: hex::encode(learned.chain.root_digest()),
             measurements: learned.measurements.iter().map(Measurement::new).collect(),
+            answers: learned.answers.iter().map(Answer::new).collect(),
         }
     }
+}
+
+impl Answer {
+    fn new(answered: &Answered) -> Answer {
+        let told = answered.measurements.as_ref();
+        Answer {
+            when: if answered.in_session { "in-session" } else { "before" },
+            question: answered.question.clone(),
+            count: told.filter(|told| told.blocks.is_empty()).map(|told| told.count),
+            measurements: told.map(|told| told.blocks.iter().map(Measurement::new).collect()),
+        }
+    }
+}
+
+/// A version as people write it.
+pub fn version(version: Version) -> String {
+    format!("{}.{}", version as u8 >> 4, version as u8 & 0xf)
 }
 
 impl Measurement {

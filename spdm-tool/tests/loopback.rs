@@ -20,6 +20,30 @@ const TRANSPORTS: [(&str, SpdmTransport, LinkType); 3] = [
     ("none", SpdmTransport::None, LinkType::Plain),
 ];
 
+const VERSIONS: [&str; 3] = ["1.1", "1.2", "1.3"];
+
+/// Everything that may be asked besides.
+const EVERYTHING: [&str; 18] = [
+    "--before",
+    "challenge",
+    "--before",
+    "measurements=count",
+    "--before",
+    "measurements=1",
+    "--before",
+    "measurements=all,signed",
+    "--ask",
+    "heartbeat",
+    "--ask",
+    "update-key",
+    "--ask",
+    "update-all-keys",
+    "--ask",
+    "measurements=6",
+    "--ask",
+    "measurements=all,signed",
+];
+
 struct NoHost;
 
 impl HostMemory for NoHost {
@@ -117,6 +141,52 @@ fn a_session_with_a_trusted_gpu_on_every_transport() {
 }
 
 #[test]
+fn everything_is_asked_in_every_version_on_every_transport() {
+    for (name, transport, _) in TRANSPORTS {
+        let address = honest(transport);
+        for version in VERSIONS {
+            let arguments =
+                [&["--transport", name, "--json", "--version", version][..], &EVERYTHING].concat();
+            let report = ends(&spdm(address, &arguments), 0, "ok");
+            assert_eq!(report["version"], version);
+            let answers = report["answers"].as_array().unwrap();
+            let asked: Vec<_> = EVERYTHING.iter().skip(1).step_by(2).collect();
+            let questions: Vec<_> = answers.iter().map(|answer| &answer["question"]).collect();
+            assert_eq!(questions, asked, "{version} over {name}");
+            assert_eq!(answers[1]["count"], 7);
+            assert_eq!(answers[2]["measurements"].as_array().unwrap().len(), 1);
+            assert_eq!(answers[3]["when"], "before");
+            assert_eq!(answers[3]["measurements"], report["measurements"]);
+            assert_eq!(answers[8]["when"], "in-session");
+            assert_eq!(answers[8]["measurements"], report["measurements"]);
+        }
+    }
+}
+
+#[test]
+fn the_highest_version_of_a_range_is_spoken_and_1_1_only_if_asked_for() {
+    let address = honest(SpdmTransport::Mctp);
+    let version = |arguments: &[&str]| {
+        let arguments = [&["--transport", "mctp", "--json"], arguments].concat();
+        ends(&spdm(address, &arguments), 0, "ok")["version"].clone()
+    };
+    assert_eq!(version(&[]), "1.3");
+    assert_eq!(version(&["--version", "1.1-1.2"]), "1.2");
+    assert_eq!(version(&["--version", "1.1"]), "1.1");
+    // A responder that speaks nothing newer is not taken at 1.1 unasked.
+    let old = gpu(SpdmTransport::Mctp, |number, mut frame| {
+        if number == 1 {
+            // VERSION's entries.
+            let entries = frame.len() - 6;
+            frame[entries..].copy_from_slice(&[0x00, 0x10, 0x00, 0x11, 0x00, 0x11]);
+        }
+        frame
+    });
+    let report = ends(&spdm(old, &["--transport", "mctp", "--json"]), 3, "no-common-version");
+    assert!(report.get("version").is_none());
+}
+
+#[test]
 fn the_development_root_may_be_given_by_name() {
     let address = honest(SpdmTransport::Mctp);
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../resources/reference-values/root.der");
@@ -131,9 +201,12 @@ fn a_gpu_of_another_maker_is_refused() {
     std::fs::write(&path, other.root().certificate()).unwrap();
     for (name, transport, _) in TRANSPORTS {
         let address = honest(transport);
-        let root = ["--transport", name, "--json", "--root", path.to_str().unwrap()];
-        let report = ends(&spdm(address, &root), 2, "unknown-root");
-        assert!(report.get("measurements").is_none(), "nothing is learned of a stranger");
+        let root = path.to_str().unwrap();
+        for version in VERSIONS {
+            let arguments = ["--transport", name, "--json", "--root", root, "--version", version];
+            let report = ends(&spdm(address, &arguments), 2, "unknown-root");
+            assert!(report.get("measurements").is_none(), "nothing is learned of a stranger");
+        }
     }
 }
 
@@ -211,6 +284,48 @@ fn each_message_is_explained_field_by_field() {
         }
         for bad in ["(more)", "breaks off", "without a name"] {
             assert!(!text.contains(bad), "{bad:?} in:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_besides_is_explained_in_every_version() {
+    for (name, transport, _) in TRANSPORTS {
+        let address = honest(transport);
+        for version in VERSIONS {
+            let arguments =
+                [&["--transport", name, "--explain", "--version", version][..], &EVERYTHING]
+                    .concat();
+            let output = spdm(address, &arguments);
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{text}");
+            let mut from = 0;
+            for expected in [
+                "-> CHALLENGE",
+                "<- CHALLENGE_AUTH",
+                "-> GET_MEASUREMENTS",
+                "-> KEY_EXCHANGE",
+                "-> in a record: FINISH",
+                "<- in a record: FINISH_RSP",
+                "-> in a record: GET_MEASUREMENTS",
+                "-> in a record: HEARTBEAT",
+                "<- in a record: HEARTBEAT_ACK",
+                "-> in a record: KEY_UPDATE",
+                "UpdateKey",
+                "VerifyNewKey",
+                "UpdateAllKeys",
+                "VerifyNewKey",
+                "-> in a record: END_SESSION",
+                "<- in a record: END_SESSION_ACK",
+                "measurements=6 in the session: 1 told",
+            ] {
+                let found = text[from..].find(expected);
+                let found = found.unwrap_or_else(|| panic!("no {expected:?} in:\n{text}"));
+                from += found + expected.len();
+            }
+            for bad in ["(more)", "breaks off", "without a name"] {
+                assert!(!text.contains(bad), "{version} over {name}: {bad:?} in:\n{text}");
+            }
         }
     }
 }
@@ -297,6 +412,9 @@ fn bad_arguments_say_what_to_do() {
         (&["--pcap", "/nonexistent/x"], "choose a file"),
         (&["--transport", "pigeon"], "possible values: doe, mctp, none"),
         (&["--slot", "8"], "8 is not in 0..8"),
+        (&["--version", "1.0"], "expected 1.1, 1.2 or 1.3"),
+        (&["--before", "heartbeat"], "expected challenge"),
+        (&["--ask", "measurements=0"], "expected heartbeat"),
     ] {
         let output = spdm(address, arguments);
         let line = String::from_utf8_lossy(&output.stderr);

@@ -5,9 +5,11 @@
 
 use ravelin_spdm::transport::carrier::Transport;
 use ravelin_spdm::transport::socket::{Command as Frame, HEADER_SIZE, encode};
+use ravelin_spdm::version::Version;
 use ravelin_spdm::{Message, message::code};
 use ravelin_spdm_tool::connection::{Carried, Connection, name};
 use ravelin_spdm_tool::conversation::{self, Direction, Learned, Listener, Request};
+use ravelin_spdm_tool::question::Versions;
 use ravelin_spdm_tool::trust::Root;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -86,13 +88,45 @@ impl Listener for Count {
     fn opened(&mut self, _: Direction, _: &[u8]) {}
 }
 
+/// Nothing but what is always asked.
+fn plain() -> Request {
+    let versions = Versions(Version::NEGOTIABLE.to_vec());
+    Request { versions, slot: 0, before: Vec::new(), asks: Vec::new() }
+}
+
 fn session(connection: &mut Connection<TcpStream>) -> (Learned, usize) {
+    hold(connection, &plain())
+}
+
+fn hold(connection: &mut Connection<TcpStream>, request: &Request) -> (Learned, usize) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let root = Root::development(now).unwrap();
     let mut count = Count::default();
-    let request = Request { slot: 0 };
     let learned = conversation::hold(connection, request, &root, &mut count).unwrap();
     (learned, count.0)
+}
+
+#[test]
+fn a_full_session_in_every_version_on_every_transport() {
+    let before = ["challenge", "measurements=count", "measurements=all,signed"];
+    let asks =
+        ["heartbeat", "update-key", "update-all-keys", "measurements=6", "measurements,signed"];
+    for transport in TRANSPORTS {
+        let server = Server::start(transport, &[]);
+        for version in Version::NEGOTIABLE {
+            let request = Request {
+                versions: Versions(vec![version]),
+                before: before.iter().map(|text| text.parse().unwrap()).collect(),
+                asks: asks.iter().map(|text| text.parse().unwrap()).collect(),
+                ..plain()
+            };
+            let (learned, _) = hold(&mut server.connect(), &request);
+            assert_eq!(learned.version, version);
+            assert_eq!(learned.answers.len(), before.len() + asks.len(), "{version:?}");
+            let last = learned.answers.last().and_then(|answer| answer.measurements.as_ref());
+            assert_eq!(last.map(|told| told.blocks.clone()), Some(learned.measurements));
+        }
+    }
 }
 
 #[test]

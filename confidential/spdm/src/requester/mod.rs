@@ -26,6 +26,7 @@ use core::time::Duration;
 
 use rand_core::CryptoRng;
 use ravelin_channel::ExportMasterSecret;
+use zeroize::Zeroizing;
 
 use crate::certificate_chain::{CertificateChain, ChainVerifier};
 use crate::measurements::MeasurementTranscript;
@@ -113,7 +114,15 @@ pub struct Requester<R, V> {
     config: Config,
     wishes: Wishes,
     link: Link,
+    inside: Inside,
     state: State,
+}
+
+/// What is in the records that went last, for those who explain a conversation.
+#[derive(Default)]
+struct Inside {
+    sealed: Option<Zeroizing<Vec<u8>>>,
+    opened: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// Which answer is due, and what its judgement needs.
@@ -182,7 +191,8 @@ impl<R: CryptoRng, V: ChainVerifier> Requester<R, V> {
             challenge: false,
             measurements: Vec::new(),
         };
-        Requester { rng, verifier, config, wishes, link: Link::new(), state: State::Idle }
+        let (link, inside) = (Link::new(), Inside::default());
+        Requester { rng, verifier, config, wishes, link, inside, state: State::Idle }
     }
 
     /// Takes these versions instead, the highest one that the responder speaks.
@@ -213,6 +223,7 @@ impl<R: CryptoRng, V: ChainVerifier> Requester<R, V> {
     pub fn start(&mut self) -> Message {
         let request = GetVersion.encode(Version::V1_0);
         self.link = Link::new();
+        self.inside = Inside::default();
         self.state = State::Version(negotiate::AwaitVersion { request: request.clone() });
         Message::Clear(request)
     }
@@ -228,8 +239,19 @@ impl<R: CryptoRng, V: ChainVerifier> Requester<R, V> {
         self.link.version()
     }
 
+    /// What is in the record of the last request; `None` if that is in clear.
+    pub fn sealed(&self) -> Option<&[u8]> {
+        self.inside.sealed.as_deref().map(Vec::as_slice)
+    }
+
+    /// What was in the record of the last answer; `None` if that was in clear, or does not open.
+    pub fn opened(&self) -> Option<&[u8]> {
+        self.inside.opened.as_deref().map(Vec::as_slice)
+    }
+
     /// Takes the answer to the last request.
     pub fn receive(&mut self, answer: &Message) -> Result<Step, Error> {
+        self.inside.opened = None;
         // Taken out, so that an error leaves nothing behind.
         let mut state = core::mem::replace(&mut self.state, State::Idle);
         if matches!(state, State::Idle) {
@@ -240,7 +262,11 @@ impl<R: CryptoRng, V: ChainVerifier> Requester<R, V> {
             Message::Secured(_) => 1,
         };
         let bytes = match state.secured() {
-            Some(secured) => inside(secured, answer)?,
+            Some(secured) => {
+                let bytes = inside(secured, answer)?;
+                self.inside.opened = Some(Zeroizing::new(bytes.clone()));
+                bytes
+            }
             None => clear(answer)?,
         };
         let (request, mut next) = match self.link.receive(&bytes, alignment)? {
@@ -258,6 +284,7 @@ impl<R: CryptoRng, V: ChainVerifier> Requester<R, V> {
                 (self.link.send(request)?, next)
             }
         };
+        self.inside.sealed = next.secured().map(|_| Zeroizing::new(request.clone()));
         let message = next.carry(request)?;
         self.state = next;
         Ok(Step::Send(message))

@@ -8,11 +8,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use p384::ecdsa::VerifyingKey;
+use zeroize::Zeroizing;
 
 use super::before::AskedMeasurements;
 use super::link::{Link, Received};
 use super::negotiate::Connection;
-use super::{Answered, Error, refuse_error};
+use super::{Answered, Error, Inside, refuse_error};
 use crate::key_schedule::TrafficSecrets;
 use crate::message::capabilities::Flags;
 use crate::message::end_session::{EndSession, EndSessionAck};
@@ -81,6 +82,7 @@ pub struct Session {
     id: u32,
     version: Version,
     heartbeat_period: u8,
+    inside: Inside,
     state: State,
 }
 
@@ -122,7 +124,8 @@ impl Session {
         let (id, version) = (secured.id(), connection.version);
         let measurements = MeasurementLog::default();
         let live = Live { connection, key, secured, traffic, measurements, link, tag: 0 };
-        Session { id, version, heartbeat_period, state: State::Live(Box::new(live), Due::Nothing) }
+        let (inside, state) = (Inside::default(), State::Live(Box::new(live), Due::Nothing));
+        Session { id, version, heartbeat_period, inside, state }
     }
 
     /// The session's id.
@@ -148,17 +151,30 @@ impl Session {
         }
     }
 
+    /// What is in the record of the last request.
+    pub fn sealed(&self) -> Option<&[u8]> {
+        self.inside.sealed.as_deref().map(Vec::as_slice)
+    }
+
+    /// What was in the record of the last answer; `None` if that was in clear, or does not open.
+    pub fn opened(&self) -> Option<&[u8]> {
+        self.inside.opened.as_deref().map(Vec::as_slice)
+    }
+
     /// The request for this; its answer goes to [`Session::receive`].
     pub fn ask(&mut self, ask: Ask) -> Result<Message, Error> {
         let State::Live(live, due) = &mut self.state else { return Err(Error::NotStarted) };
         let (request, next) = live.request(ask)?;
         let request = live.link.send(request)?;
         *due = next;
-        Ok(Message::Secured(live.secured.seal(&request)?))
+        let message = Message::Secured(live.secured.seal(&request)?);
+        self.inside = Inside { sealed: Some(Zeroizing::new(request)), opened: None };
+        Ok(message)
     }
 
     /// Takes the answer to the last request.
     pub fn receive(&mut self, answer: &Message) -> Result<Progress, Error> {
+        self.inside.opened = None;
         // Taken out, so that an error leaves nothing behind.
         let State::Live(mut live, due) = core::mem::replace(&mut self.state, State::Over) else {
             return Err(Error::NotStarted);
@@ -170,9 +186,11 @@ impl Session {
             }
             Message::Secured(record) => live.secured.open_either(record)?,
         };
+        self.inside.opened = Some(bytes.clone());
         let message = match live.link.receive(&bytes, 1)? {
             Received::Next(request) => {
                 let message = Message::Secured(live.secured.seal(&request)?);
+                self.inside.sealed = Some(Zeroizing::new(request));
                 self.state = State::Live(live, due);
                 return Ok(Progress::Send(message));
             }
@@ -186,6 +204,9 @@ impl Session {
             return Err(refused);
         }
         let (progress, next) = live.judge(due, &message, under)?;
+        if let Due::KeyUpdate(verify) = &next {
+            self.inside.sealed = Some(Zeroizing::new(verify.encode(self.version)));
+        }
         if progress != Progress::Done(Answer::Ended) {
             self.state = State::Live(live, next);
         }
