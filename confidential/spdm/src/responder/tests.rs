@@ -30,9 +30,9 @@ use crate::version::VersionNumber;
 mod chunks;
 mod confusion;
 mod keys;
-mod measurements;
 mod requests;
 mod session_end;
+mod signatures;
 
 const V: Version = Version::V1_2;
 
