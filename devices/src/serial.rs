@@ -1,7 +1,8 @@
 //! Serial ports: a 16550 whose output goes to any writer, and a writer that cuts it into lines.
 //!
-//! The registers are vm-superio's. The port raises no interrupt: the built-in guest polls. What the
-//! guest sends is bytes of a stranger; [`LineSink`] bounds them, and reading them is its owner's.
+//! The registers are vm-superio's. A port has an interrupt line where its owner gives it one; the
+//! built-in guest polls and needs none. What the guest sends is bytes of a stranger; [`LineSink`]
+//! bounds them, and reading them is its owner's.
 
 use crate::bus::BusDevice;
 use std::convert::Infallible;
@@ -16,25 +17,41 @@ pub const COM1: u64 = 0x3f8;
 pub const COM2: u64 = 0x2f8;
 /// Ports of a 16550.
 pub const PORTS: u64 = 8;
+/// Interrupt line of COM1.
+pub const COM1_INTERRUPT: u32 = 4;
+/// Interrupt line of COM2.
+pub const COM2_INTERRUPT: u32 = 3;
 
 /// A serial port. Registers are bytes; wider accesses are what a PC makes of them, one byte a
 /// register.
-pub struct SerialPort<W: Write + Send>(Mutex<Serial<NoInterrupt, NoEvents, W>>);
+pub struct SerialPort<W: Write + Send>(Mutex<Serial<Wire, NoEvents, W>>);
 
-/// Where an interrupt line would be.
-struct NoInterrupt;
+/// Raises the edge of an interrupt line.
+pub type Interrupt = Box<dyn Fn() + Send>;
 
-impl Trigger for NoInterrupt {
+/// An interrupt line that may be absent.
+struct Wire(Option<Interrupt>);
+
+impl Trigger for Wire {
     type E = Infallible;
     fn trigger(&self) -> Result<(), Infallible> {
+        if let Some(raise) = &self.0 {
+            raise();
+        }
         Ok(())
     }
 }
 
 impl<W: Write + Send> SerialPort<W> {
-    /// A port that sends to `output`. A failing output loses bytes and stops nothing.
+    /// A port without an interrupt that sends to `output`. A failing output loses bytes and stops
+    /// nothing.
     pub fn new(output: W) -> Self {
-        Self(Mutex::new(Serial::new(NoInterrupt, output)))
+        Self(Mutex::new(Serial::new(Wire(None), output)))
+    }
+
+    /// The same with an interrupt line.
+    pub fn with_interrupt(output: W, interrupt: Interrupt) -> Self {
+        Self(Mutex::new(Serial::new(Wire(Some(interrupt)), output)))
     }
 
     /// Puts bytes in front of the guest's receiver; returns how many fit.
@@ -43,7 +60,7 @@ impl<W: Write + Send> SerialPort<W> {
         self.lock().enqueue_raw_bytes(input).unwrap_or(0)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Serial<NoInterrupt, NoEvents, W>> {
+    fn lock(&self) -> MutexGuard<'_, Serial<Wire, NoEvents, W>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
