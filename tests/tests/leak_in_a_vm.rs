@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use ravelin::boot::image;
 use ravelin::config::{GpuSpec, ModeSpec};
-use ravelin::machine::{Machine, SerialPorts};
+use ravelin::machine::{Machine, SerialLine, SerialPorts};
+use ravelin::memory::Pages;
 use ravelin::platform::Platform;
-use ravelin::vm::VmConfig;
+use ravelin::vm::{Builtin, Guest, VmConfig};
 use ravelin_devices::apm::ApmDevice;
 use ravelin_devices::serial::SerialPort;
 use ravelin_digits::Payload;
@@ -139,16 +140,19 @@ fn found_in_window(gpu: &ApmDevice, initiator: Initiator) -> bool {
 fn leaks(image: &'static [u8], mode: ModeSpec) -> Vec<&'static str> {
     let (console, report, log) = (Collector::default(), Collector::default(), log());
     let ports = SerialPorts {
-        console: Arc::new(SerialPort::new(console.clone())),
-        report: Arc::new(SerialPort::new(report.clone())),
+        console: SerialLine::polled(Arc::new(SerialPort::new(console.clone()))),
+        report: SerialLine::polled(Arc::new(SerialPort::new(report.clone()))),
     };
     let config = VmConfig {
         platform: Platform::Emulated,
         memory: MEMORY,
+        pages: Pages::Any,
         cpus: 1,
-        image,
-        parameters: format!("workload=digits repeat={ROUNDS}"),
-        payload: payload(),
+        guest: Guest::Builtin(Builtin {
+            image,
+            parameters: format!("workload=digits repeat={ROUNDS}"),
+            payload: payload(),
+        }),
     };
     let machine = Machine::new(config, &[GpuSpec { mode, ..GpuSpec::default() }], ports).unwrap();
     let gpu = Arc::clone(&machine.gpus()[0]);

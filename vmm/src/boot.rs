@@ -1,16 +1,40 @@
-//! How the built-in guest is put into memory and onto its first instruction.
+//! How a guest is put into memory and onto its first instruction.
 //!
-//! [`image`]: the guest itself, an ELF file that the build embeds. [`start_info`]: what it is told,
-//! in PVH's structures. [`long_mode`]: page tables, descriptors and registers for an entry in
-//! 64-bit mode, which PVH does not have and an SEV guest needs.
+//! The built-in guest: [`image`] is the guest itself, an ELF file that the build embeds;
+//! [`start_info`] is what it is told, in PVH's structures. Linux: [`linux`] loads a kernel and an
+//! initrd and says where everything is, [`acpi`] describes the machine. For both, [`long_mode`] is
+//! an entry in 64-bit mode, which an SEV guest needs; a Linux image that has PVH's entry may begin
+//! in [`protected_mode`] where nothing is encrypted.
 //!
-//! All of it goes to private memory, below [`image::BASE`].
+//! All of it goes to private memory, the VMM's own part below [`image::BASE`].
 
+pub mod acpi;
 pub mod image;
+pub mod linux;
 pub mod long_mode;
+pub mod protected_mode;
 pub mod start_info;
 
 use vm_memory::GuestMemoryError;
+
+/// Where and how the first vCPU begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// In 64-bit mode on [`long_mode`]'s page tables.
+    LongMode {
+        /// The first instruction.
+        instruction: u64,
+        /// RSI: the address of what the guest is told.
+        argument: u64,
+    },
+    /// In 32-bit mode without paging, as PVH has it.
+    ProtectedMode {
+        /// The first instruction.
+        instruction: u64,
+        /// EBX: the address of `hvm_start_info`.
+        start_info: u64,
+    },
+}
 
 /// Why the guest could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -27,4 +51,7 @@ pub enum Error {
     /// Guest memory is not where the layout says.
     #[error("guest memory cannot be written")]
     Memory(#[from] GuestMemoryError),
+    /// Linux cannot be loaded.
+    #[error(transparent)]
+    Linux(#[from] linux::Error),
 }

@@ -51,7 +51,7 @@ struct Cli {
 enum Command {
     /// Run a guest until it ends
     #[command(after_help = exit::table(ExitCode::ALL))]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Measure the path between guest and GPU
     Bench {
         #[command(subcommand)]
@@ -88,13 +88,30 @@ struct RunArgs {
     /// from this host; `none` has one memory for all
     #[arg(long, value_name = "emulated|none")]
     platform: Option<String>,
-    /// A GPU: apm[,memory=SIZE][,mode=on|off|devtools]; repeat it for up to 8. The guest attests all
-    /// of them before it uses any [default: apm, 80GiB]
+    /// A GPU: apm[,memory=SIZE][,mode=on|off|devtools]; repeat it for up to 8. The built-in guest
+    /// attests all of them before it uses any; `none` leaves a Linux guest without [default: apm,
+    /// 80GiB]
     #[arg(long, value_name = "apm[,KEY=VALUE...]")]
     gpu: Vec<String>,
-    /// Guest memory, such as 256MiB
-    #[arg(long, allow_hyphen_values = true, value_name = "SIZE")]
+    /// Guest memory, such as 4GiB; `hugepages=on` asks for it in huge pages [default: 512MiB]
+    #[arg(long, allow_hyphen_values = true, value_name = "SIZE[,hugepages=on|off]")]
     memory: Option<String>,
+    /// Number of vCPUs, 1 to 32; the built-in guest uses the first [default: 1]
+    #[arg(long, allow_hyphen_values = true, value_name = "N")]
+    cpus: Option<String>,
+    /// Boot this Linux kernel, a bzImage or an ELF vmlinux, instead of the built-in guest
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// Linux's initial file system, a cpio archive
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+    /// Linux's command line [default: "console=ttyS0 panic=-1"]
+    #[arg(long, allow_hyphen_values = true, value_name = "WORDS")]
+    cmdline: Option<String>,
+    /// Where the guest's console goes besides the VM's serial socket: `lines` marks each line on
+    /// standard error; `stdio` is this terminal, both ways; `socket` is nowhere else [default: lines]
+    #[arg(long, value_name = "lines|stdio|socket|file=PATH")]
+    serial: Option<String>,
     /// Name for `ravelinctl` [default: made up]
     #[arg(long, allow_hyphen_values = true)]
     name: Option<String>,
@@ -117,6 +134,9 @@ struct RunArgs {
     /// A TOML file with the same words; options on the command line win
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Print the VM as such a file instead of running it
+    #[arg(long)]
+    print_config: bool,
     /// Another guest image than the built-in one: a freestanding ELF file
     #[arg(long, value_name = "FILE", hide = true)]
     guest_image: Option<PathBuf>,

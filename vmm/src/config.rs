@@ -6,10 +6,12 @@
 
 mod gpu;
 mod name;
+mod serial;
 mod size;
 
 pub use gpu::{GpuSpec, MAX_GPUS, ModeSpec};
 pub use name::Name;
+pub use serial::SerialSpec;
 pub use size::Size;
 
 use crate::platform::Platform;
@@ -66,9 +68,21 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// No GPU, or too many.
-    #[error("{0} GPUs: give 1 to {MAX_GPUS}")]
+    /// No GPU for a guest that needs one, or too many.
+    #[error("{0} GPUs: give 1 to {MAX_GPUS}, or none to a Linux guest")]
     GpuCount(usize),
+    /// Words behind the size of memory that are none.
+    #[error("--memory {0:?}: write SIZE[,hugepages=on|off]")]
+    Memory(String),
+    /// No vCPU, or too many.
+    #[error("--cpus {0}: give 1 to {MAX_CPUS}")]
+    Cpus(String),
+    /// A console that is none.
+    #[error("--serial {0:?}: say stdio, socket or file=PATH")]
+    Serial(String),
+    /// Something for Linux where there is no kernel, or the reverse.
+    #[error("{0} goes with {1}: drop one of the two")]
+    Mismatch(&'static str, &'static str),
     /// A name that cannot be one.
     #[error("{0:?} is no name for a VM: use 1 to 48 of a-z, A-Z, 0-9, '-' and '_', not '-' first")]
     Name(String),
@@ -94,6 +108,18 @@ pub struct VmSpec {
     pub platform: Platform,
     /// Bytes of guest memory.
     pub memory: Size,
+    /// Whether guest memory is asked for in huge pages.
+    pub hugepages: bool,
+    /// Number of vCPUs.
+    pub cpus: u8,
+    /// A Linux kernel, bzImage or ELF; the built-in guest where absent.
+    pub kernel: Option<PathBuf>,
+    /// Linux's initial file system.
+    pub initrd: Option<PathBuf>,
+    /// Linux's command line; a usual one where absent.
+    pub cmdline: Option<String>,
+    /// Where the guest's console goes.
+    pub serial: SerialSpec,
     /// Its GPUs, in the order in which the guest finds them.
     pub gpus: Vec<GpuSpec>,
     /// What the guest does.
@@ -104,6 +130,11 @@ pub struct VmSpec {
     pub images: Option<PathBuf>,
 }
 
+/// Most vCPUs.
+pub const MAX_CPUS: u8 = 32;
+/// Least memory of a Linux guest on a platform with private memory: its bounce buffers alone take
+/// 64 MiB.
+pub const LEAST_MEMORY_OF_PRIVATE_LINUX: Size = Size::mib(256);
 /// Least guest memory: what the built-in guest needs to live.
 pub const LEAST_MEMORY: Size = Size::mib(64);
 /// Unit of guest memory: a large page.
@@ -116,7 +147,13 @@ impl Default for VmSpec {
         Self {
             name: None,
             platform: Platform::default(),
-            memory: Size::mib(256),
+            memory: Size::mib(512),
+            hugepages: false,
+            cpus: 1,
+            kernel: None,
+            initrd: None,
+            cmdline: None,
+            serial: SerialSpec::default(),
             gpus: vec![GpuSpec::default()],
             workload: Workload::default(),
             repeat: Repeat::default(),
@@ -140,10 +177,36 @@ impl VmSpec {
     /// The first rule that is broken.
     pub fn check(&self) -> Result<(), Error> {
         self.memory.check("memory", LEAST_MEMORY, MEMORY_UNIT, MOST_MEMORY)?;
-        if !(1..=MAX_GPUS).contains(&self.gpus.len()) {
+        if !(1..=MAX_CPUS).contains(&self.cpus) {
+            return Err(Error::Cpus(self.cpus.to_string()));
+        }
+        let least_gpus = if self.kernel.is_some() { 0 } else { 1 };
+        if !(least_gpus..=MAX_GPUS).contains(&self.gpus.len()) {
             return Err(Error::GpuCount(self.gpus.len()));
         }
         self.gpus.iter().try_for_each(GpuSpec::check)?;
+        match self.kernel {
+            Some(_) => self.check_linux(),
+            None => self.check_builtin(),
+        }
+    }
+
+    fn check_linux(&self) -> Result<(), Error> {
+        if self.platform.splits_memory() {
+            let (what, least) = ("memory of a Linux guest", LEAST_MEMORY_OF_PRIVATE_LINUX);
+            self.memory.check(what, least, MEMORY_UNIT, MOST_MEMORY)?;
+        }
+        match self.images {
+            Some(_) => Err(Error::Mismatch("--images", "the built-in guest, not with --kernel")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_builtin(&self) -> Result<(), Error> {
+        let unused = [("--initrd", self.initrd.is_some()), ("--cmdline", self.cmdline.is_some())];
+        if let Some((option, _)) = unused.into_iter().find(|(_, given)| *given) {
+            return Err(Error::Mismatch(option, "--kernel"));
+        }
         if self.images.is_some() && self.workload != Workload::Digits {
             return Err(Error::ImagesWithoutDigits(self.workload));
         }

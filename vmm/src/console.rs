@@ -1,12 +1,17 @@
-//! The guest's console: to standard error for the launcher's user, and to whoever connects to the
-//! VM's serial socket.
+//! The guest's console: to where the launcher's user wants it, and to whoever connects to the VM's
+//! serial socket.
 //!
 //! The text is a stranger's. On standard error it comes line by line with what could move a cursor
-//! made visible; on the socket it comes as it is, since a terminal of one's own is asked for there.
+//! made visible; elsewhere it comes as it is, since that is asked for: a file, the socket, or
+//! standard output with [`terminal`] for the way back.
+
+mod terminal;
 
 use crate::cli::foreign::printable;
+use crate::config::SerialSpec;
+use crate::machine::SerialLine;
 use ravelin_devices::serial::{Line, LineSink, SerialPort};
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -15,6 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use terminal::Terminal;
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// Most clients of the serial socket.
 const MAX_CLIENTS: usize = 4;
@@ -26,12 +33,15 @@ const READ_TIME: Duration = Duration::from_millis(200);
 /// The guest's console port, and everyone who listens to it.
 pub struct Console {
     port: Arc<SerialPort<Output>>,
+    interrupt: EventFd,
     clients: Arc<Clients>,
+    _terminal: Option<Terminal>,
 }
 
 /// What the port writes to.
 pub struct Output {
-    lines: LineSink<fn(Line<'_>)>,
+    /// Nothing where only clients listen.
+    shown: Option<Box<dyn Write + Send>>,
     clients: Arc<Clients>,
 }
 
@@ -42,17 +52,37 @@ struct Clients {
 }
 
 impl Console {
-    /// A console whose lines go to standard error.
-    pub fn new() -> Self {
+    /// A console that goes where the user wants it.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the terminal not be read.
+    pub fn new(spec: &SerialSpec) -> io::Result<Self> {
         let clients = Arc::new(Clients::default());
-        let lines = LineSink::new(MAX_LINE, show as fn(Line<'_>));
-        let output = Output { lines, clients: clients.clone() };
-        Self { port: Arc::new(SerialPort::new(output)), clients }
+        let shown: Option<Box<dyn Write + Send>> = match spec {
+            SerialSpec::Lines => Some(Box::new(LineSink::new(MAX_LINE, show as fn(Line<'_>)))),
+            SerialSpec::Stdio => Some(Box::new(Unbuffered)),
+            SerialSpec::Socket => None,
+            SerialSpec::File(path) => {
+                Some(Box::new(OpenOptions::new().append(true).create(true).open(path)?))
+            }
+        };
+        let interrupt = EventFd::new(EFD_NONBLOCK)?;
+        let raised = interrupt.try_clone()?;
+        // A line whose last edge has not been seen yet needs no second one.
+        let raise = Box::new(move || drop(raised.write(1)));
+        let output = Output { shown, clients: clients.clone() };
+        let port = Arc::new(SerialPort::with_interrupt(output, raise));
+        let terminal = (*spec == SerialSpec::Stdio).then(|| Terminal::start(port.clone()));
+        Ok(Self { port, interrupt, clients, _terminal: terminal.transpose()? })
     }
 
-    /// The port, for the bus.
-    pub fn port(&self) -> Arc<SerialPort<Output>> {
-        self.port.clone()
+    /// The port and its interrupt, for the machine.
+    ///
+    /// # Errors
+    /// There is no file descriptor left.
+    pub fn line(&self) -> io::Result<SerialLine> {
+        let interrupt = Some(self.interrupt.try_clone()?);
+        Ok(SerialLine { port: self.port.clone(), interrupt })
     }
 
     /// Lets clients listen and type at `socket`, mode 0600, until the result is dropped.
@@ -70,17 +100,14 @@ impl Console {
     }
 }
 
-impl Default for Console {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A client that does not keep up, or is gone, is dropped: the guest never waits for one.
         self.clients.lock().retain_mut(|client| client.write_all(bytes).is_ok());
-        self.lines.write(bytes)
+        match &mut self.shown {
+            Some(shown) => shown.write(bytes),
+            None => Ok(bytes.len()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -157,6 +184,22 @@ fn join(
     })?;
     streams.push(output);
     Ok(())
+}
+
+/// Standard output as it is: a prompt has no newline.
+struct Unbuffered;
+
+impl Write for Unbuffered {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut output = io::stdout().lock();
+        let written = output.write(bytes)?;
+        output.flush()?;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn show(line: Line<'_>) {

@@ -22,6 +22,9 @@ const NEEDED_BY_EMULATED: [(Cap, &str); 2] = [
     (Cap::X86MsrFilter, "KVM_CAP_X86_MSR_FILTER"),
 ];
 
+/// What Linux needs on it besides, to tell of conversions.
+const NEEDED_BY_EMULATED_LINUX: [(Cap, &str); 1] = [(Cap::ExitHypercall, "KVM_CAP_EXIT_HYPERCALL")];
+
 /// The version of the KVM interface, for ever.
 const API_VERSION: i32 = 12;
 
@@ -47,11 +50,11 @@ pub enum Error {
     MissingCapability(&'static str),
 }
 
-/// Opens `/dev/kvm` and checks that it can carry a VM, `emulated` or not.
+/// Opens `/dev/kvm` and checks that it can carry a VM: `emulated` or not, with Linux or not.
 ///
 /// # Errors
 /// It cannot; the error names what is missing.
-pub fn open(emulated: bool) -> Result<Kvm, Error> {
+pub fn open(emulated: bool, linux: bool) -> Result<Kvm, Error> {
     let kvm = Kvm::new().map_err(|error| match error.errno() {
         libc::ENOENT | libc::ENXIO | libc::ENODEV => Error::Absent,
         libc::EACCES | libc::EPERM => Error::Permission,
@@ -62,7 +65,8 @@ pub fn open(emulated: bool) -> Result<Kvm, Error> {
         other => return Err(Error::ApiVersion(other)),
     }
     let more: &[_] = if emulated { &NEEDED_BY_EMULATED } else { &[] };
-    for (capability, name) in NEEDED.iter().chain(more) {
+    let linux: &[_] = if emulated && linux { &NEEDED_BY_EMULATED_LINUX } else { &[] };
+    for (capability, name) in NEEDED.iter().chain(more).chain(linux) {
         // Not every capability exists as such on a system descriptor of old kernels, but these do.
         if !kvm.check_extension(*capability) {
             return Err(Error::MissingCapability(name));

@@ -21,6 +21,10 @@ pub const MEMORY_MINIMUM: u64 = 64 << 20;
 
 /// Bytes of configuration space of one bus.
 pub const ECAM_SIZE: u64 = 1 << 20;
+/// The I/O APIC's registers, which KVM answers.
+pub const IO_APIC: u64 = 0xfec0_0000;
+/// The local APICs' registers, which KVM answers.
+pub const LOCAL_APIC: u64 = 0xfee0_0000;
 /// Three pages that KVM takes on Intel processors without unrestricted guest mode.
 pub const KVM_TSS: u64 = 0xfffb_d000;
 /// One page that KVM takes on the same processors.
@@ -53,6 +57,11 @@ pub struct Layout {
     pub bars: Range<u64>,
 }
 
+/// Bytes of guest memory that lie below the hole, from address 0 on.
+pub fn low_memory(memory: u64) -> u64 {
+    memory.min(HOLE_START)
+}
+
 impl Layout {
     /// The layout for `memory` bytes of guest memory where addresses end before `limit`.
     ///
@@ -62,7 +71,7 @@ impl Layout {
         if memory < MEMORY_MINIMUM || !memory.is_multiple_of(MEMORY_ALIGNMENT) {
             return Err(Error::Memory(memory));
         }
-        let low = memory.min(HOLE_START);
+        let low = low_memory(memory);
         let high = memory - low;
         let too_large = Error::TooLarge { memory, limit };
         let end = HOLE_END.checked_add(high).ok_or(Error::TooLarge { memory, limit })?;

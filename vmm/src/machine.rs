@@ -11,13 +11,18 @@ use crate::vcpu::{Buses, Exit};
 use crate::vm::{self, Stopper, Vm, VmConfig};
 use ravelin_devices::apm::{self, ApmDevice};
 use ravelin_devices::bus::{self, BusDevice, MmioBus, PioBus};
+use ravelin_devices::cmos::{self, Cmos};
 use ravelin_devices::dma_gate::DmaGate;
+use ravelin_devices::keyboard::{self, KeyboardController};
+use ravelin_devices::pci;
 use ravelin_devices::pci::bus::{Aperture, ECAM_SIZE, Ecam, PciBus};
 use ravelin_devices::pci::msix::{MsiMessage, MsiSink};
-use ravelin_devices::{pci, serial};
+use ravelin_devices::serial::{self, SerialPort};
 use ravelin_gpu_model::{FirmwareSet, GpuConfig};
+use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// Why there is no machine.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +44,43 @@ pub enum Error {
 /// The guest's two serial ports.
 pub struct SerialPorts {
     /// COM1, the console.
-    pub console: Arc<dyn BusDevice>,
+    pub console: SerialLine,
     /// COM2, the report.
-    pub report: Arc<dyn BusDevice>,
+    pub report: SerialLine,
+}
+
+/// A serial port and what its interrupt line is connected to.
+pub struct SerialLine {
+    /// The port.
+    pub port: Arc<dyn BusDevice>,
+    /// Written for each interrupt; none where the port has no line.
+    pub interrupt: Option<EventFd>,
+}
+
+impl SerialLine {
+    /// A port that sends to `output` and raises interrupts.
+    ///
+    /// # Errors
+    /// There is no file descriptor left.
+    pub fn new(output: impl Write + Send + 'static) -> io::Result<Self> {
+        let interrupt = EventFd::new(EFD_NONBLOCK)?;
+        let raised = interrupt.try_clone()?;
+        // An event that cannot count higher has one to see already.
+        let raise = Box::new(move || drop(raised.write(1)));
+        let port = Arc::new(SerialPort::with_interrupt(output, raise));
+        Ok(Self { port, interrupt: Some(interrupt) })
+    }
+
+    /// A port that raises no interrupt.
+    pub fn polled(port: Arc<dyn BusDevice>) -> Self {
+        Self { port, interrupt: None }
+    }
+
+    fn place(self, vm: &Vm, pio: &PioBus, first: u64, line: u32) -> Result<(), Error> {
+        pio.insert(first, serial::PORTS, self.port)?;
+        // KVM keeps an event of its own.
+        self.interrupt.map_or(Ok(()), |event| Ok(vm.connect(&event, line)?))
+    }
 }
 
 /// A VM with its devices, not yet started.
@@ -59,8 +98,10 @@ impl Machine {
     pub fn new(vm: VmConfig, gpus: &[GpuSpec], ports: SerialPorts) -> Result<Machine, Error> {
         let vm = Vm::new(vm)?;
         let pio = PioBus::new();
-        pio.insert(serial::COM1, serial::PORTS, ports.console)?;
-        pio.insert(serial::COM2, serial::PORTS, ports.report)?;
+        ports.console.place(&vm, &pio, serial::COM1, serial::COM1_INTERRUPT)?;
+        ports.report.place(&vm, &pio, serial::COM2, serial::COM2_INTERRUPT)?;
+        pio.insert(cmos::INDEX, cmos::PORTS, Arc::new(Cmos::new()))?;
+        pio.insert(keyboard::STATUS, 1, Arc::new(KeyboardController))?;
         let Layout { ecam, bars, .. } = vm.layout().clone();
         let pci = PciBus::new(bars.clone());
         let gpus = gpus.iter().enumerate().map(|(index, spec)| power_on(&vm, index, spec));

@@ -8,10 +8,14 @@
 //! nothing private is left behind and memory is held once. What stands on the side it enters is
 //! not touched. Who may change sides is for [`PageStateMap`] to say.
 //!
-//! The private side stays out of core dumps.
+//! The private side stays out of core dumps. It may be in [`huge`] pages.
 
 // `madvise` takes a raw address.
 #![allow(unsafe_code)]
+
+mod huge;
+
+use huge::HugeMapping;
 
 use ravelin_devices::page_state::{self, PageState, PageStateMap, Refused, Subscriber};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
@@ -48,9 +52,28 @@ pub enum Error {
 
 /// A VM's memory.
 pub struct Memory {
-    private: GuestMemoryMmap,
+    private: Private,
     shared: GuestMemoryMmap,
     pages: Arc<PageStateMap>,
+    split: bool,
+}
+
+/// The private side.
+#[derive(Clone)]
+struct Private {
+    memory: GuestMemoryMmap,
+    /// What it lies in, where that is not files of its own.
+    _mappings: Arc<[HugeMapping]>,
+}
+
+/// In what pages memory is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pages {
+    /// Whatever the kernel gives.
+    #[default]
+    Any,
+    /// Huge ones for private memory, or for all where nothing is private.
+    Huge,
 }
 
 impl Memory {
@@ -59,31 +82,45 @@ impl Memory {
     ///
     /// # Errors
     /// The kernel has no such memory to give.
-    pub fn new(ranges: &[Range<u64>], split: bool) -> Result<Memory, Error> {
+    pub fn new(ranges: &[Range<u64>], split: bool, kind: Pages) -> Result<Memory, Error> {
         let (initial, private_name) = match split {
             true => (PageState::Private, c"ravelin-private"),
             false => (PageState::Shared, c"ravelin-memory"),
         };
         let pages = Arc::new(PageStateMap::new(ranges.iter().cloned(), initial)?);
-        let private = map(ranges, private_name)?;
+        let private = match kind {
+            Pages::Huge if split => Private::huge(ranges)?,
+            _ => Private { memory: map(ranges, private_name)?, _mappings: Arc::new([]) },
+        };
         if !split {
-            return Ok(Memory { shared: private.clone(), private, pages });
+            if kind == Pages::Huge {
+                advise(&private.memory, Advice::LinuxHugepage).unwrap_or_else(|errno| {
+                    tracing::warn!(%errno, "no huge pages: the kernel has no transparent ones");
+                });
+            }
+            return Ok(Memory { shared: private.memory.clone(), private, pages, split });
         }
-        keep_out_of_core_dumps(&private)?;
+        advise(&private.memory, Advice::LinuxDontDump)
+            .map_err(|errno| Error::Dump(errno.into()))?;
         let shared = map(ranges, c"ravelin-shared")?;
         pages.subscribe(Arc::new(Discard { private: private.clone(), shared: shared.clone() }));
-        Ok(Memory { private, shared, pages })
+        Ok(Memory { private, shared, pages, split })
     }
 
     /// What the guest reaches with the C-bit: for boot and for the memory slots, never for a
     /// device.
     pub(crate) fn private(&self) -> &GuestMemoryMmap {
-        &self.private
+        &self.private.memory
     }
 
     /// What the guest reaches without the C-bit. Pages that are private read as zeros here.
     pub fn shared(&self) -> &GuestMemoryMmap {
         &self.shared
+    }
+
+    /// Whether private and shared pages are apart.
+    pub fn is_split(&self) -> bool {
+        self.split
     }
 
     /// Who may see which page now.
@@ -94,7 +131,7 @@ impl Memory {
 
 /// Empties the side that a page has left.
 struct Discard {
-    private: GuestMemoryMmap,
+    private: Private,
     shared: GuestMemoryMmap,
 }
 
@@ -108,7 +145,33 @@ impl Subscriber for Discard {
     }
 
     fn after_shared(&self, range: Range<u64>) {
-        punch(&self.private, &range);
+        punch(&self.private.memory, &range);
+    }
+}
+
+impl Private {
+    /// Private memory in huge pages, as far as the kernel has them.
+    fn huge(ranges: &[Range<u64>]) -> Result<Self, Error> {
+        let (mut mappings, mut regions) = (Vec::new(), Vec::new());
+        for range in ranges {
+            let length = range.end - range.start;
+            let failed = |errno: rustix::io::Errno| Error::File(length, errno.into());
+            let size = usize::try_from(length).map_err(|_| failed(rustix::io::Errno::NOMEM))?;
+            let mapping = HugeMapping::new(size).map_err(failed)?;
+            let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE);
+            // SAFETY: the mapping is that long, and `Private` keeps it as long as the region.
+            let region =
+                unsafe { MmapRegion::build_raw(mapping.address(), size, protection, flags) };
+            let region = region.map_err(|error| Error::Map(length, error))?;
+            mappings.push(mapping);
+            // The layout has checked that no range wraps.
+            regions.push(
+                GuestRegionMmap::new(region, GuestAddress(range.start))
+                    .ok_or(Error::Regions(GuestRegionCollectionError::NoMemoryRegion))?,
+            );
+        }
+        let memory = GuestMemoryMmap::from_regions(regions)?;
+        Ok(Self { memory, _mappings: mappings.into() })
     }
 }
 
@@ -129,14 +192,11 @@ fn map(ranges: &[Range<u64>], name: &std::ffi::CStr) -> Result<GuestMemoryMmap, 
     Ok(GuestMemoryMmap::from_regions(regions.collect::<Result<_, _>>()?)?)
 }
 
-fn keep_out_of_core_dumps(memory: &GuestMemoryMmap) -> Result<(), Error> {
-    for region in memory.iter() {
-        // SAFETY: the mapping is the region's own, whole, and this advice changes no byte of it.
-        let advised =
-            unsafe { madvise(region.as_ptr().cast(), region.size(), Advice::LinuxDontDump) };
-        advised.map_err(|errno| Error::Dump(errno.into()))?;
-    }
-    Ok(())
+fn advise(memory: &GuestMemoryMmap, advice: Advice) -> Result<(), rustix::io::Errno> {
+    memory.iter().try_for_each(|region| {
+        // SAFETY: the mapping is the region's own, whole, and the advice given here changes no byte.
+        unsafe { madvise(region.as_ptr().cast(), region.size(), advice) }
+    })
 }
 
 /// Gives the range's pages back to the kernel: they read as zeros from then on.
@@ -145,13 +205,22 @@ fn punch(memory: &GuestMemoryMmap, range: &Range<u64>) {
     while address < range.end {
         let Some(region) = memory.find_region(GuestAddress(address)) else { return };
         let end = range.end.min(region.start_addr().0 + region.len());
-        if let Some(file) = region.file_offset() {
-            let offset = file.start() + (address - region.start_addr().0);
-            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            if let Err(error) = fallocate(file.file(), flags, offset, end - address) {
-                // The page has changed sides all the same; what it left is only the guest's loss.
-                tracing::warn!(%error, address, "stale page not discarded");
+        let (offset, length) = (address - region.start_addr().0, end - address);
+        let emptied = match region.file_offset() {
+            Some(file) => {
+                let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                fallocate(file.file(), flags, file.start() + offset, length)
             }
+            // SAFETY: the range lies in the region. It is the guest's, who has left these pages: that
+            // they read as zeros from now on is what the call is for.
+            None => unsafe {
+                let start = region.as_ptr().wrapping_add(offset as usize);
+                madvise(start.cast(), length as usize, Advice::LinuxDontNeed)
+            },
+        };
+        if let Err(error) = emptied {
+            // The page has changed sides all the same; what it left is only the guest's loss.
+            tracing::warn!(%error, address, "stale page not discarded");
         }
         address = end;
     }

@@ -7,10 +7,13 @@
 //!
 //! `emulated` has the meaning of SEV without its protection: the VMM's process still has private
 //! memory mapped. [`cpuid`] is what a guest sees of the platform, [`emulated`] answers its GHCB
-//! requests.
+//! requests, [`conversions`] those that Linux makes by hypercall; [`sev_msr`] has the rest of what
+//! Linux looks at.
 
+pub mod conversions;
 pub mod cpuid;
 pub mod emulated;
+pub(crate) mod sev_msr;
 
 use kvm_bindings::{KVM_MSR_EXIT_REASON_FILTER, kvm_enable_cap};
 use kvm_ioctls::{Cap, MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VmFd};
@@ -44,13 +47,30 @@ impl Platform {
         capability.args[0] = u64::from(KVM_MSR_EXIT_REASON_FILTER);
         vm.enable_cap(&capability)?;
         const { assert!(msr::SEV_STATUS == msr::GHCB + 1) };
-        let denied = MsrFilterRange {
+        let denied = |base, msr_count| MsrFilterRange {
             flags: MsrFilterRangeFlags::READ | MsrFilterRangeFlags::WRITE,
-            base: msr::GHCB,
-            msr_count: 2,
+            base,
+            msr_count,
             bitmap: &[0],
         };
-        vm.set_msr_filter(MsrFilterDefaultAction::ALLOW, &[denied])
+        let ranges = [
+            denied(msr::GHCB, 2),
+            denied(sev_msr::SYSCFG, 1),
+            denied(sev_msr::HWCR, 1),
+            denied(sev_msr::MIGRATION_CONTROL, 1),
+        ];
+        vm.set_msr_filter(MsrFilterDefaultAction::ALLOW, &ranges)
+    }
+
+    /// Prepares a VM for Linux: on `emulated`, its hypercalls about pages come to us.
+    pub(crate) fn prepare_for_linux(self, vm: &VmFd) -> Result<(), kvm_ioctls::Error> {
+        if self == Platform::None {
+            return Ok(());
+        }
+        let mut capability =
+            kvm_enable_cap { cap: Cap::ExitHypercall as u32, ..Default::default() };
+        capability.args[0] = 1 << conversions::MAP_GPA_RANGE;
+        vm.enable_cap(&capability)
     }
 }
 

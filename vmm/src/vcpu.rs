@@ -6,9 +6,12 @@
 
 mod ports;
 
-use crate::boot::long_mode;
-use crate::platform::cpuid::GuestCpuid;
+use crate::boot::{Entry, long_mode, protected_mode};
+use crate::platform::conversions::Hypercalls;
+use crate::platform::cpuid::{self, GuestCpuid};
 use crate::platform::emulated::{GhcbProtocol, MsrOutcome};
+use crate::platform::sev_msr;
+use kvm_bindings::{Msrs, kvm_msr_entry};
 use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
 use ports::Ports;
 use ravelin_devices::bus::{MmioBus, PioBus};
@@ -59,35 +62,77 @@ pub struct Buses {
 /// A vCPU that is ready to run.
 pub(crate) struct Vcpu {
     fd: VcpuFd,
-    ghcb: Option<GhcbProtocol>,
+    encryption: Option<Encryption>,
 }
 
-/// Where a vCPU begins.
-pub(crate) struct Start {
-    pub(crate) entry: u64,
-    pub(crate) start_info: u64,
+/// How a vCPU's guest speaks about its private memory.
+pub(crate) struct Encryption {
+    /// By MSR and shared page.
+    pub(crate) ghcb: GhcbProtocol,
+    /// By hypercall, where it is Linux.
+    pub(crate) hypercalls: Option<Arc<Hypercalls>>,
 }
+
+/// What the vCPUs of one VM have in common.
+pub(crate) struct Model<'a> {
+    /// What CPUID says.
+    pub(crate) cpuid: &'a GuestCpuid,
+    /// How many there are.
+    pub(crate) cpus: u8,
+    /// Whether firmware would have set the memory types up, as Linux expects.
+    pub(crate) memory_types: bool,
+}
+
+/// Why there is no vCPU.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// CPUID cannot describe it.
+    #[error("no processor {0}")]
+    Cpuid(u8, #[source] cpuid::Error),
+    /// KVM refuses.
+    #[error("KVM refused to make vCPU {0}")]
+    Kvm(u8, #[source] kvm_ioctls::Error),
+}
+
+/// MTRRdefType: MTRRs are on and memory is write-back. With them off, Linux leaves the page
+/// attribute table as it is at reset, without the type that it needs.
+const MTRR_DEFAULT_TYPE: (u32, u64) = (0x2ff, 1 << 11 | 6);
 
 impl Vcpu {
-    /// Makes the vCPU of this APIC id. Only vCPU 0 gets a `start`; the others wait for a start-up
-    /// IPI.
+    /// Makes the vCPU of this APIC id. It waits for a start-up IPI, unless it is told to
+    /// [`begin`](Self::begin).
     pub(crate) fn new(
         vm: &VmFd,
         id: u8,
-        cpuid: &GuestCpuid,
-        ghcb: Option<GhcbProtocol>,
-        start: Option<Start>,
-    ) -> Result<Vcpu, kvm_ioctls::Error> {
-        let fd = vm.create_vcpu(id.into())?;
+        model: &Model<'_>,
+        encryption: Option<Encryption>,
+    ) -> Result<Vcpu, Error> {
+        let refused = |error| Error::Kvm(id, error);
+        let fd = vm.create_vcpu(id.into()).map_err(refused)?;
+        let cpuid = model.cpuid.for_vcpu(id, model.cpus);
         // Before the registers: KVM judges CR3 by the address width in here.
-        fd.set_cpuid2(&cpuid.for_vcpu(id))?;
-        if let Some(start) = start {
-            let mut special = fd.get_sregs()?;
-            long_mode::set_special_registers(&mut special, cpuid.c_bit);
-            fd.set_sregs(&special)?;
-            fd.set_regs(&long_mode::registers(start.entry, start.start_info))?;
+        fd.set_cpuid2(&cpuid.map_err(|error| Error::Cpuid(id, error))?).map_err(refused)?;
+        if model.memory_types {
+            set_msr(&fd, MTRR_DEFAULT_TYPE).map_err(refused)?;
         }
-        Ok(Vcpu { fd, ghcb })
+        Ok(Vcpu { fd, encryption })
+    }
+
+    /// Puts the vCPU onto its first instruction.
+    pub(crate) fn begin(&self, entry: Entry, c_bit: Option<u8>) -> Result<(), kvm_ioctls::Error> {
+        let mut special = self.fd.get_sregs()?;
+        let registers = match entry {
+            Entry::LongMode { instruction, argument } => {
+                long_mode::set_special_registers(&mut special, c_bit);
+                long_mode::registers(instruction, argument)
+            }
+            Entry::ProtectedMode { instruction, start_info } => {
+                protected_mode::set_special_registers(&mut special);
+                protected_mode::registers(instruction, start_info)
+            }
+        };
+        self.fd.set_sregs(&special)?;
+        self.fd.set_regs(&registers)
     }
 
     /// Frequency of the time-stamp counter that the guest sees, in kHz.
@@ -113,14 +158,22 @@ impl Vcpu {
                     None
                 }
                 Ok(VcpuExit::X86Rdmsr(access)) => {
-                    match self.ghcb.as_ref().and_then(|ghcb| ghcb.read(access.index)) {
+                    let value = self.encryption.as_ref().and_then(|encryption| {
+                        encryption.ghcb.read(access.index).or_else(|| sev_msr::read(access.index))
+                    });
+                    match value {
                         Some(value) => *access.data = value,
                         None => *access.error = 1,
                     }
                     None
                 }
-                Ok(VcpuExit::X86Wrmsr(access)) => match &mut self.ghcb {
-                    Some(ghcb) => match ghcb.write(access.index, access.data) {
+                Ok(VcpuExit::X86Wrmsr(access)) => {
+                    let outcome = match &mut self.encryption {
+                        Some(_) if sev_msr::takes_writes(access.index) => MsrOutcome::Done,
+                        Some(encryption) => encryption.ghcb.write(access.index, access.data),
+                        None => MsrOutcome::Fault,
+                    };
+                    match outcome {
                         MsrOutcome::Done => None,
                         MsrOutcome::Fault => {
                             *access.error = 1;
@@ -129,12 +182,16 @@ impl Vcpu {
                         MsrOutcome::Terminated(set, reason) => {
                             Some(Exit::Terminated { set, reason })
                         }
-                    },
-                    None => {
-                        *access.error = 1;
-                        None
                     }
-                },
+                }
+                Ok(VcpuExit::Hypercall(call)) => {
+                    let hypercalls =
+                        self.encryption.as_ref().and_then(|all| all.hypercalls.as_ref());
+                    if let Some(hypercalls) = hypercalls {
+                        *call.ret = hypercalls.serve(call.nr, call.args);
+                    }
+                    None
+                }
                 Ok(VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::Hlt) => None,
                 Ok(VcpuExit::Shutdown) => Some(Exit::TripleFault),
                 Ok(_) => Some(self.failed()),
@@ -161,5 +218,15 @@ impl Vcpu {
         let rip = self.rip();
         let (reason, detail) = ports::failure(self.fd.get_kvm_run());
         Exit::Failed { reason, detail, rip }
+    }
+}
+
+fn set_msr(fd: &VcpuFd, (index, data): (u32, u64)) -> Result<(), kvm_ioctls::Error> {
+    let msrs = Msrs::from_entries(&[kvm_msr_entry { index, data, ..Default::default() }])
+        .map_err(|_| kvm_ioctls::Error::new(libc::E2BIG))?;
+    match fd.set_msrs(&msrs)? {
+        1 => Ok(()),
+        // KVM stops at the first that it does not take, without an error.
+        _ => Err(kvm_ioctls::Error::new(libc::EINVAL)),
     }
 }

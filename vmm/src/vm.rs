@@ -4,17 +4,21 @@
 //! builds them on [`Vm::memory`], [`Vm::layout`] and [`Vm::msi`], and hands the buses to
 //! [`Vm::run`], which returns when the guest has ended or a [`Stopper`] wanted it.
 
-mod slots;
+pub(crate) mod slots;
 
-use crate::boot::{self, image, long_mode, start_info};
+use crate::boot::linux::Linux;
+use crate::boot::linux::memory_map::{Kind, MemoryMap};
+use crate::boot::start_info::StartInfo;
+use crate::boot::{self, Entry, acpi, image, long_mode, start_info};
 use crate::interrupts::MsiSender;
 use crate::kvm;
 use crate::layout::{self, Layout};
-use crate::memory::{self, Memory};
+use crate::memory::{self, Memory, Pages};
 use crate::platform::Platform;
+use crate::platform::conversions::{ConversionLog, Hypercalls};
 use crate::platform::cpuid::{self, GuestCpuid};
 use crate::platform::emulated::GhcbProtocol;
-use crate::vcpu::{Buses, Exit, Start, Vcpu};
+use crate::vcpu::{self, Buses, Encryption, Exit, Model, Vcpu};
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +27,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use vm_memory::GuestMemoryMmap;
+use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
 
 /// Most vCPUs: their xAPIC ids are 8 bits, and 255 addresses all of them.
@@ -37,8 +43,24 @@ pub struct VmConfig {
     pub platform: Platform,
     /// Bytes of guest memory.
     pub memory: u64,
+    /// In what pages that memory is asked for.
+    pub pages: Pages,
     /// Number of vCPUs, from 1; the built-in guest uses the first.
     pub cpus: u8,
+    /// What runs in it.
+    pub guest: Guest,
+}
+
+/// What a VM runs.
+pub enum Guest {
+    /// The built-in guest.
+    Builtin(Builtin),
+    /// Linux.
+    Linux(Box<Linux>),
+}
+
+/// The built-in guest and what it is given.
+pub struct Builtin {
     /// The guest, an ELF file; [`image::BUILTIN`] unless you have another.
     pub image: &'static [u8],
     /// What follows `platform=`, `ecam=` and `tsc_khz=` on the guest's command line:
@@ -66,6 +88,9 @@ pub enum Error {
     /// No CPUID.
     #[error("no processor for the guest")]
     Cpuid(#[from] cpuid::Error),
+    /// There is no vCPU.
+    #[error("no vCPU for the guest")]
+    Vcpu(#[from] vcpu::Error),
     /// The guest could not be loaded.
     #[error("the guest cannot be loaded")]
     Boot(#[from] boot::Error),
@@ -95,6 +120,7 @@ pub struct Vm {
     sender: Sender<Event>,
     events: Receiver<Event>,
     first_instruction: Arc<OnceLock<Instant>>,
+    conversions: Arc<ConversionLog>,
 }
 
 impl Vm {
@@ -106,39 +132,57 @@ impl Vm {
         if !(1..=MAX_CPUS).contains(&config.cpus) {
             return Err(Error::Cpus(config.cpus));
         }
-        let kvm = kvm::open(config.platform.splits_memory())?;
-        let cpuid = Arc::new(GuestCpuid::new(&kvm, config.platform)?);
+        let (platform, cpus) = (config.platform, config.cpus);
+        let linux = matches!(config.guest, Guest::Linux(_));
+        let kvm = kvm::open(platform.splits_memory(), linux)?;
+        let cpuid = Arc::new(GuestCpuid::new(&kvm, platform)?);
         let layout = Layout::new(config.memory, cpuid.address_limit)?;
-        let memory = Arc::new(Memory::new(&layout.memory, config.platform.splits_memory())?);
-        let loaded = image::load(memory.private(), config.image, &config.payload)?;
-
-        let fd = Arc::new(create(&kvm, config.platform)?);
-        slots::insert(&fd, &memory, cpuid.c_bit)?;
-        let mut vcpus = Vec::with_capacity(config.cpus.into());
-        for id in 0..config.cpus {
-            let ghcb = cpuid.c_bit.map(|_| GhcbProtocol::new(memory.clone(), cpuid.clone()));
-            let start =
-                (id == 0).then_some(Start { entry: loaded.entry, start_info: start_info::ADDRESS });
-            let vcpu = Vcpu::new(&fd, id, &cpuid, ghcb, start);
-            vcpus.push(vcpu.map_err(|error| Error::Step("make a vCPU", error))?);
-        }
-
-        let tsc_khz = match vcpus.first() {
-            Some(vcpu) => {
-                vcpu.tsc_khz().map_err(|error| Error::Step("tell the TSC rate", error))?
+        let memory = Arc::new(Memory::new(&layout.memory, platform.splits_memory(), config.pages)?);
+        let fd = Arc::new(create(&kvm, platform)?);
+        let conversions = Arc::<ConversionLog>::default();
+        let hypercalls = match cpuid.c_bit.filter(|_| linux) {
+            Some(c_bit) => {
+                platform
+                    .prepare_for_linux(&fd)
+                    .map_err(|error| Error::Step("hand hypercalls over", error))?;
+                let alias = slots::insert_for_linux(&fd, &memory, c_bit)?;
+                Some(Arc::new(Hypercalls::new(memory.clone(), alias, conversions.clone())))
             }
-            None => return Err(Error::Cpus(0)),
+            None => {
+                slots::insert(&fd, &memory, cpuid.c_bit)?;
+                None
+            }
         };
-        let (platform, ecam) = (config.platform, layout.ecam);
-        let command_line =
-            format!("platform={platform} ecam={ecam:#x} tsc_khz={tsc_khz} {}", config.parameters);
-        let payload = loaded.payload..loaded.payload + config.payload.len() as u64;
-        start_info::write(memory.private(), &layout.memory, &command_line, payload)?;
-        long_mode::write_page_tables(memory.private(), cpuid.c_bit).map_err(Error::Boot)?;
+
+        let model = Model { cpuid: &cpuid, cpus, memory_types: linux };
+        let mut vcpus = Vec::with_capacity(cpus.into());
+        for id in 0..cpus {
+            let encryption = cpuid.c_bit.map(|_| Encryption {
+                ghcb: GhcbProtocol::new(memory.clone(), cpuid.clone()),
+                hypercalls: hypercalls.clone(),
+            });
+            vcpus.push(Vcpu::new(&fd, id, &model, encryption)?);
+        }
+        let first = vcpus.first().ok_or(Error::Cpus(0))?;
+        long_mode::write_tables(memory.private(), cpuid.c_bit)?;
+        let entry = match config.guest {
+            Guest::Builtin(guest) => {
+                let tsc_khz = first.tsc_khz();
+                let tsc_khz = tsc_khz.map_err(|error| Error::Step("tell the TSC rate", error))?;
+                guest.load(platform, &layout, memory.private(), tsc_khz)?
+            }
+            Guest::Linux(guest) => {
+                let (map, tables) = (MemoryMap::new(&layout), acpi::Tables::new(&layout, cpus));
+                let entry = guest.load(memory.private(), &map, &tables, cpuid.c_bit.is_some());
+                entry.map_err(boot::Error::from)?
+            }
+        };
+        let begun = first.begin(entry, cpuid.c_bit);
+        begun.map_err(|error| Error::Step("set the first registers", error))?;
 
         let (sender, events) = mpsc::channel();
         let first_instruction = Arc::default();
-        Ok(Vm { layout, memory, fd, vcpus, sender, events, first_instruction })
+        Ok(Vm { layout, memory, fd, vcpus, sender, events, first_instruction, conversions })
     }
 
     /// Where memory, configuration space and BARs are.
@@ -154,6 +198,21 @@ impl Vm {
     /// The way of interrupts into the guest.
     pub fn msi(&self) -> MsiSender {
         MsiSender::new(self.fd.clone())
+    }
+
+    /// What a Linux guest has asked of its pages.
+    pub fn conversions(&self) -> &Arc<ConversionLog> {
+        &self.conversions
+    }
+
+    /// Has a write to `event` raise the edge of an interrupt line.
+    ///
+    /// # Errors
+    /// KVM refuses.
+    pub fn connect(&self, event: &EventFd, line: u32) -> Result<(), Error> {
+        self.fd
+            .register_irqfd(event, line)
+            .map_err(|error| Error::Step("connect an interrupt line", error))
     }
 
     /// A handle that ends the guest from any thread.
@@ -200,6 +259,31 @@ impl Vm {
         };
         end(threads, &stop);
         Ok(exit)
+    }
+}
+
+impl Builtin {
+    /// Puts the guest, its payload and what it is told into memory.
+    fn load(
+        &self,
+        platform: Platform,
+        layout: &Layout,
+        memory: &GuestMemoryMmap,
+        tsc_khz: u32,
+    ) -> Result<Entry, boot::Error> {
+        let loaded = image::load(memory, self.image, &self.payload)?;
+        let (ecam, parameters) = (layout.ecam, &self.parameters);
+        let ranges: Vec<_> = layout.memory.iter().map(|range| (range.clone(), Kind::Ram)).collect();
+        let info = StartInfo {
+            ranges: &ranges,
+            command_line: &format!(
+                "platform={platform} ecam={ecam:#x} tsc_khz={tsc_khz} {parameters}"
+            ),
+            module: loaded.payload..loaded.payload + self.payload.len() as u64,
+            rsdp: 0,
+        };
+        info.write(memory)?;
+        Ok(Entry::LongMode { instruction: loaded.entry, argument: start_info::ADDRESS })
     }
 }
 

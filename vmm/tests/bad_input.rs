@@ -122,6 +122,113 @@ fn files_that_cannot_be_used() {
     assert!(place.is_clean());
 }
 
+/// A file that passes for a bzImage: its setup header alone, then nothing.
+fn bzimage() -> Vec<u8> {
+    let mut bytes = vec![0; 1024];
+    bytes[0x1f1] = 1;
+    bytes[0x202..0x206].copy_from_slice(b"HdrS");
+    // Protocol 2.15, loaded high, a 64-bit entry, 2,047 bytes of command line.
+    bytes[0x206..0x208].copy_from_slice(&0x20fu16.to_le_bytes());
+    bytes[0x211] = 1;
+    bytes[0x22c..0x230].copy_from_slice(&0x7fff_ffffu32.to_le_bytes());
+    bytes[0x236..0x238].copy_from_slice(&1u16.to_le_bytes());
+    bytes[0x238..0x23c].copy_from_slice(&2047u32.to_le_bytes());
+    // It unpacks itself to 16 MiB and needs 32 MiB there.
+    bytes[0x258..0x260].copy_from_slice(&(16u64 << 20).to_le_bytes());
+    bytes[0x260..0x264].copy_from_slice(&(32u32 << 20).to_le_bytes());
+    bytes
+}
+
+#[test]
+fn linux_that_cannot_be_booted() {
+    let place = Place::new();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = place.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let absent = place.path().join("absent").to_str().unwrap().to_owned();
+    let (kernel, text) = (file("vmlinuz", &bzimage()), file("text", &[b' '; 4096]));
+    let mut old = bzimage();
+    old[0x206] = 0x0b;
+    let (old, empty) = (file("old", &old), file("empty", b""));
+    let large = file("large", b"");
+    fs::File::options().write(true).open(&large).unwrap().set_len(250 << 20).unwrap();
+    let long = "x".repeat(2048);
+    let none = ["--platform", "none"];
+    for (arguments, code, advice) in [
+        (&["--kernel", &absent][..], 18, "check the path"),
+        (&["--kernel", &text], 18, "give the distribution's /boot/vmlinuz"),
+        (&["--kernel", "/proc/self/exe"], 18, "neither a bzImage nor a 64-bit ELF"),
+        (&["--kernel", "/"], 18, "neither a bzImage nor"),
+        (&["--kernel", &old], 18, "of 3.8 or newer"),
+        (&["--kernel", &kernel, "--initrd", &absent], 19, "check the path"),
+        (&["--kernel", &kernel, "--initrd", &empty], 19, "give a cpio archive"),
+        (&["--kernel", &kernel, "--initrd", &large, "--memory", "256M"], 19, "more --memory"),
+        (&["--kernel", &kernel, "--cmdline", &long], 24, "at most 2047"),
+        (&["--kernel", &kernel, "--cpus", "33"], 25, "give 1 to 32"),
+        (&["--kernel", &kernel, "--cpus", "0"], 25, "give 1 to 32"),
+        (&["--kernel", &kernel, "--cpus", "many"], 25, "give 1 to 32"),
+        (&["--kernel", &kernel, "--cpus", "-1"], 25, "give 1 to 32"),
+        (&["--kernel", &kernel, "--memory", "128M"], 7, "at least 256MiB"),
+        (&["--kernel", &kernel, "--serial", "tty"], 26, "stdio, socket or file=PATH"),
+        (&["--kernel", &kernel, "--images", "x.npy"], 2, "the built-in guest"),
+        (&["--initrd", &text], 2, "--initrd goes with --kernel"),
+        (&["--cmdline", "quiet"], 2, "--cmdline goes with --kernel"),
+        (&["--gpu", "none"], 9, "or none to a Linux guest"),
+    ] {
+        refused(&place.launcher(&[&["run"], arguments].concat()), code, advice);
+    }
+    // Without private memory a guest may be as small as its kernel, not smaller.
+    let mut wide = bzimage();
+    wide[0x260..0x264].copy_from_slice(&(100u32 << 20).to_le_bytes());
+    let wide = file("wide", &wide);
+    let small = [&["run", "--kernel", &wide, "--memory", "64M"][..], &none].concat();
+    refused(&place.launcher(&small), 7, "give it more --memory");
+    assert!(place.is_clean());
+}
+
+#[test]
+fn what_print_config_writes_is_the_same_vm() {
+    let place = Place::new();
+    let words = [
+        "--platform",
+        "none",
+        "--memory",
+        "1GiB",
+        "--cpus",
+        "4",
+        "--kernel",
+        "/boot/vmlinuz",
+        "--initrd",
+        "/boot/initrd",
+        "--cmdline",
+        "console=ttyS0 \"quiet\"",
+        "--serial",
+        "file=/tmp/a b",
+        "--gpu",
+        "apm,memory=8GiB,mode=off",
+        "--gpu",
+        "apm",
+        "--name",
+        "twin",
+    ];
+    let printed = place.launcher(&[&["run", "--print-config"][..], &words].concat());
+    assert!(printed.status.success());
+    let file = place.path().join("vm.toml");
+    fs::write(&file, &printed.stdout).unwrap();
+    let again = ["run", "--print-config", "--config", file.to_str().unwrap()];
+    let again = place.launcher(&again);
+    assert_eq!(String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&printed.stdout));
+    let spec = ravelin::config::VmSpec::from_toml(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!((spec.cpus, spec.gpus.len()), (4, 2));
+    assert_eq!(spec.cmdline.as_deref(), Some("console=ttyS0 \"quiet\""));
+    // The command line wins over the file.
+    let other = ["run", "--print-config", "--config", file.to_str().unwrap(), "--cpus", "2"];
+    assert!(String::from_utf8_lossy(&place.launcher(&other).stdout).contains("cpus = 2"));
+    assert!(place.is_clean());
+}
+
 #[test]
 fn a_refusal_with_json_is_one_object_with_the_code() {
     let place = Place::new();

@@ -7,7 +7,7 @@
 mod support;
 
 use ravelin::config::GpuSpec;
-use ravelin::machine::{Machine, SerialPorts};
+use ravelin::machine::{Machine, SerialLine, SerialPorts};
 use ravelin::platform::Platform;
 use ravelin_devices::apm::ApmDevice;
 use ravelin_devices::serial::SerialPort;
@@ -21,8 +21,8 @@ use support::{Collector, config};
 fn probe(name: &str) -> (Event, Arc<ApmDevice>) {
     let report = Collector::default();
     let ports = SerialPorts {
-        console: Arc::new(SerialPort::new(io::sink())),
-        report: Arc::new(SerialPort::new(report.clone())),
+        console: SerialLine::polled(Arc::new(SerialPort::new(io::sink()))),
+        report: SerialLine::polled(Arc::new(SerialPort::new(report.clone()))),
     };
     let parameters = format!("workload=probe probe={name}");
     let guest = config(Platform::Emulated, &parameters);

@@ -4,6 +4,7 @@
 
 mod support;
 
+use ravelin::boot::image;
 use ravelin::layout::Layout;
 use ravelin::platform::Platform;
 use ravelin::vcpu::Exit;
@@ -11,7 +12,7 @@ use ravelin::vm::Vm;
 use ravelin_devices::page_state::PageState;
 use ravelin_report::Event;
 use std::time::{Duration, Instant};
-use support::{config, run, run_after};
+use support::{config, run, run_after, with};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 const BOTH: [Platform; 2] = [Platform::Emulated, Platform::None];
@@ -125,12 +126,10 @@ fn more_memory_and_processors_than_the_guest_uses_do_no_harm() {
 #[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn an_image_that_is_none_is_refused() {
     for image in [&b""[..], b"\x7fELF", &[0; 4096]] {
-        let mut config = config(Platform::Emulated, "");
-        config.image = image;
+        let config = with(Platform::Emulated, "", image, Vec::new());
         assert!(matches!(Vm::new(config), Err(ravelin::vm::Error::Boot(_))));
     }
-    let mut config = config(Platform::Emulated, "");
-    config.payload = vec![0; 60 << 20];
+    let config = with(Platform::Emulated, "", image::BUILTIN, vec![0; 60 << 20]);
     assert!(matches!(Vm::new(config), Err(ravelin::vm::Error::Boot(_))), "no room");
 }
 
@@ -138,10 +137,10 @@ fn an_image_that_is_none_is_refused() {
 #[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
 fn the_payload_is_where_the_guest_looks_for_it_whatever_its_length() {
     for length in [0, 1, 4096, (2 << 20) + 1] {
-        let mut config = config(Platform::Emulated, "workload=probe probe=payload");
-        config.payload = (0..length).map(|index| (index % 251) as u8).collect();
-        let sum: u64 = config.payload.iter().map(|byte| u64::from(*byte)).sum();
-        let outcome = run(config);
+        let payload: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+        let sum: u64 = payload.iter().map(|byte| u64::from(*byte)).sum();
+        let parameters = "workload=probe probe=payload";
+        let outcome = run(with(Platform::Emulated, parameters, image::BUILTIN, payload));
         assert_eq!(outcome.console, format!("payload {length} bytes, sum {sum}\n"));
     }
 }

@@ -3,10 +3,11 @@
 //! The guest measures; here the numbers are put in relation. Speeds are in GB/s, 1e9 bytes a second.
 
 use super::exit::ExitCode;
-use super::launch::Launch;
+use super::launch::{Launch, read_image};
 use super::output;
 use super::{BenchArgs, Error};
 use crate::config::{self, Size, VmSpec};
+use crate::vm::{Builtin, Guest};
 use ravelin_gpu_abi::ring::MAX_SLOT_SIZE;
 use ravelin_report::Bench;
 use serde::Serialize;
@@ -84,11 +85,13 @@ fn measure(
     let launch = Launch {
         spec: &spec,
         workload: "bench",
-        parameters: format!("workload=bench size={} chunk={}", size.0, chunk.0),
-        payload: Vec::new(),
+        guest: Guest::Builtin(Builtin {
+            image: read_image(arguments.guest_image.as_deref())?,
+            parameters: format!("workload=bench size={} chunk={}", size.0, chunk.0),
+            payload: Vec::new(),
+        }),
         reference: None,
         evidence: None,
-        image: arguments.guest_image.as_deref(),
         started,
     };
     let outcome = launch.run()?;

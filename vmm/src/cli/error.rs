@@ -23,6 +23,15 @@ pub enum Error {
     /// The guest image cannot be read.
     #[error("cannot read the guest image {0}: check the path and its permissions")]
     GuestImage(PathBuf, #[source] io::Error),
+    /// Linux cannot be booted.
+    #[error(transparent)]
+    Linux(#[from] boot::linux::Error),
+    /// The guest's console has nowhere to go.
+    #[error("--serial {0}: check the path and its permissions")]
+    Serial(config::SerialSpec, #[source] io::Error),
+    /// Console and result both want standard output.
+    #[error("--serial stdio and --json both want standard output: use --serial file=PATH")]
+    StandardOutputTaken,
     /// The images cannot be used.
     #[error(transparent)]
     Images(#[from] images::Error),
@@ -83,6 +92,8 @@ impl Error {
             Error::Platform(_) => ExitCode::Usage,
             Error::File(..) => ExitCode::BadFile,
             Error::GuestImage(..) => ExitCode::GuestImage,
+            Error::Linux(error) => of_linux(error),
+            Error::Serial(..) | Error::StandardOutputTaken => ExitCode::BadSerial,
             Error::Images(error) => error.exit_code(),
             Error::Payload(_) | Error::System(..) => ExitCode::Internal,
             Error::Runtime(runtime::Error::InUse(_)) => ExitCode::NameInUse,
@@ -114,7 +125,12 @@ fn of_config(error: &config::Error) -> ExitCode {
         config::Error::SizeTooLarge { .. } => ExitCode::SizeTooLarge,
         config::Error::Gpu { .. } | config::Error::GpuCount(_) => ExitCode::BadGpu,
         config::Error::Name(_) => ExitCode::BadName,
-        config::Error::Repeat(_) | config::Error::ImagesWithoutDigits(_) => ExitCode::Usage,
+        config::Error::Repeat(_)
+        | config::Error::ImagesWithoutDigits(_)
+        | config::Error::Mismatch(..) => ExitCode::Usage,
+        config::Error::Memory(_) => ExitCode::SizeUnreadable,
+        config::Error::Cpus(_) => ExitCode::BadCpus,
+        config::Error::Serial(_) => ExitCode::BadSerial,
         config::Error::File(_) => ExitCode::BadFile,
     }
 }
@@ -127,7 +143,23 @@ fn of_vm(error: &vm::Error) -> ExitCode {
         vm::Error::Layout(layout::Error::Memory(_)) => ExitCode::SizeTooSmall,
         vm::Error::Layout(layout::Error::TooLarge { .. }) => ExitCode::SizeTooLarge,
         vm::Error::Boot(boot::Error::NoRoom(_)) => ExitCode::SizeTooSmall,
+        vm::Error::Boot(boot::Error::Linux(error)) => of_linux(error),
         vm::Error::Boot(_) => ExitCode::GuestImage,
         _ => ExitCode::Internal,
+    }
+}
+
+fn of_linux(error: &boot::linux::Error) -> ExitCode {
+    use boot::linux::Error;
+    match error {
+        Error::NotAKernel | Error::NoEntry(_) | Error::ReadKernel(..) | Error::Load(_) => {
+            ExitCode::BadKernel
+        }
+        Error::ReadInitrd(..) | Error::EmptyInitrd | Error::InitrdTooLarge { .. } => {
+            ExitCode::BadInitrd
+        }
+        Error::CommandLineTooLong { .. } | Error::CommandLineNul => ExitCode::BadCommandLine,
+        Error::KernelTooLarge { .. } => ExitCode::SizeTooSmall,
+        Error::Memory(_) => ExitCode::Internal,
     }
 }

@@ -50,9 +50,15 @@ exit_codes! {
     ImagesShape = 15, "images-shape", "the images have another shape than the network takes";
     ImagesValue = 16, "images-value", "an image has a value outside 0 to 16";
     GuestImage = 17, "guest-image", "the guest image cannot be read or loaded";
+    BadKernel = 18, "bad-kernel", "the Linux kernel cannot be read or is none";
+    BadInitrd = 19, "bad-initrd", "the initrd cannot be read or does not fit";
     GuestFailed = 20, "guest-failed", "the guest reported a failure";
     GuestDied = 21, "guest-died", "the guest ended without a report of its end";
     WrongResult = 22, "wrong-result", "the result is not that of the plain computation";
+    GuestReset = 23, "guest-reset", "the Linux guest asked for a reset";
+    BadCommandLine = 24, "bad-cmdline", "the kernel does not take that command line";
+    BadCpus = 25, "bad-cpus", "no vCPU, or too many";
+    BadSerial = 26, "bad-serial", "the console's file cannot be written, or stdout is taken";
     NoSuchVm = 30, "no-such-vm", "no VM has the name";
     VmDead = 31, "vm-dead", "the VM of that name is dead";
     NoSuchGpu = 32, "no-such-gpu", "the VM has no GPU of that number";

@@ -53,6 +53,8 @@ pub(super) struct Finish {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Summary {
     pub(super) guest: Option<String>,
+    /// When it said that it is up, the first time.
+    pub(super) ready: Option<Instant>,
     /// By place; only of GPUs that the VM has.
     pub(super) gpus: BTreeMap<u32, JudgedGpu>,
     /// From the first request to the verdict, for the first verdict on each GPU, added up.
@@ -144,6 +146,7 @@ impl Listener {
                 self.progress.say("guest", format_args!("{guest} is up"));
                 self.note(&serde_json::json!({ "event": "guest_ready", "guest": guest }));
                 self.summary.guest = Some(guest);
+                self.summary.ready.get_or_insert_with(Instant::now);
             }
             Event::Gpu { index, model, identity, verdict, firmware, session, attest_us } => {
                 let gpu = JudgedGpu {

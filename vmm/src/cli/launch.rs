@@ -15,12 +15,17 @@ use crate::console::Console;
 use crate::control::api::VmInfo;
 use crate::control::router::Subject;
 use crate::control::server::ControlServer;
-use crate::machine::{Machine, SerialPorts};
+use crate::machine::{Machine, SerialLine, SerialPorts};
+use crate::memory::{Memory, Pages};
+use crate::platform::conversions::{ConversionLog, Counts};
 use crate::runtime::RuntimeRoot;
 use crate::vcpu::Exit;
-use crate::vm::VmConfig;
-use ravelin_devices::serial::{LineSink, SerialPort};
+use crate::vm::{Guest, Vm, VmConfig};
+use ravelin_devices::page_state::PAGE_SIZE;
+use ravelin_devices::serial::LineSink;
 use ravelin_report::MAX_LINE;
+use serde::Serialize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,16 +36,12 @@ pub(super) struct Launch<'a> {
     pub(super) spec: &'a VmSpec,
     /// What the operator sees as the workload.
     pub(super) workload: &'a str,
-    /// What the guest's command line ends with.
-    pub(super) parameters: String,
-    /// The workload's data.
-    pub(super) payload: Vec<u8>,
+    /// What runs in it.
+    pub(super) guest: Guest,
     /// What its results must be.
     pub(super) reference: Option<Reference>,
     /// Where to save what the GPUs present.
     pub(super) evidence: Option<EvidenceFile>,
-    /// Another image than the built-in one.
-    pub(super) image: Option<&'a Path>,
     /// When the process began.
     pub(super) started: Instant,
 }
@@ -51,12 +52,29 @@ pub(super) struct Outcome {
     pub(super) summary: Summary,
     /// Why it no longer runs.
     pub(super) exit: Exit,
+    /// Whether it was Linux, which need not report its end.
+    pub(super) linux: bool,
+    /// What Linux asked of its pages, on a platform that has private ones.
+    pub(super) conversions: Option<Conversions>,
     /// The signal that ended it, as an exit code.
     pub(super) signal: Option<ExitCode>,
     /// Where the GPUs' evidence is, if it was to be saved.
     pub(super) evidence: Option<Result<PathBuf, evidence::Error>>,
     /// From the process's start to the guest's first instruction.
     pub(super) boot: Option<Duration>,
+    /// From the process's start to the guest's report that it is ready.
+    pub(super) ready: Option<Duration>,
+}
+
+/// A Linux guest's conversions, and the page-state map at its end.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Conversions {
+    #[serde(flatten)]
+    counts: Counts,
+    /// Pages of guest memory that are shared by the page-state map.
+    shared_pages: u64,
+    /// Whether the log of conversions, replayed, gives that map; null where it is not whole.
+    log_matches_map: Option<bool>,
 }
 
 impl Launch<'_> {
@@ -66,7 +84,7 @@ impl Launch<'_> {
     /// It could not be started. Nothing is left behind.
     pub(super) fn run(self) -> Result<Outcome, Error> {
         let progress = Progress::new();
-        let image = self.image.map(read_image).transpose()?.unwrap_or(image::BUILTIN);
+        let linux = matches!(self.guest, Guest::Linux(_));
         let name = self.spec.name.clone().unwrap_or_else(Name::of_this_process);
         let directory = RuntimeRoot::from_environment().take(&name)?;
         let log = Arc::new(directory.event_log()?);
@@ -74,22 +92,24 @@ impl Launch<'_> {
         let listener = Listener::new(gpus, self.reference, progress, Some(log.clone()))
             .with_evidence(self.evidence);
         let listener = Arc::new(Mutex::new(listener));
-        let console = Console::new();
+        let console = Console::new(&self.spec.serial)
+            .map_err(|error| Error::Serial(self.spec.serial.clone(), error))?;
         let report = {
             let listener = listener.clone();
             LineSink::new(MAX_LINE, move |line| {
                 listener.lock().unwrap_or_else(PoisonError::into_inner).line(line);
             })
         };
-        let ports =
-            SerialPorts { console: console.port(), report: Arc::new(SerialPort::new(report)) };
+        let line = console.line().map_err(|error| Error::System("the console", error))?;
+        let report =
+            SerialLine::new(report).map_err(|error| Error::System("the report port", error))?;
+        let ports = SerialPorts { console: line, report };
         let config = VmConfig {
             platform: self.spec.platform,
             memory: self.spec.memory.0,
-            cpus: 1,
-            image,
-            parameters: self.parameters,
-            payload: self.payload,
+            pages: if self.spec.hugepages { Pages::Huge } else { Pages::Any },
+            cpus: self.spec.cpus,
+            guest: self.guest,
         };
         let machine = Machine::new(config, &self.spec.gpus, ports)?;
         let subject = Subject {
@@ -108,13 +128,18 @@ impl Launch<'_> {
         progress.say("vm", format_args!("{name}: platform {}", self.spec.platform));
         log.append(&serde_json::json!({ "event": "started", "name": name }));
         let first_instruction = machine.first_instruction();
+        let pages = linux.then(|| PagesAtTheEnd::of(machine.vm()));
         let exit = machine.run()?;
         log.append(&serde_json::json!({ "event": "ended" }));
         let mut listener = listener.lock().unwrap_or_else(PoisonError::into_inner);
         let summary = listener.summary().clone();
         let evidence = listener.take_evidence().map(EvidenceFile::finish);
-        let boot = first_instruction.get().map(|first| first.duration_since(self.started));
-        Ok(Outcome { summary, exit, signal: signals.exit_code(), evidence, boot })
+        let since = |moment: Instant| moment.duration_since(self.started);
+        let boot = first_instruction.get().copied().map(since);
+        let ready = summary.ready.map(since);
+        let conversions = pages.and_then(|pages| pages.look());
+        let signal = signals.exit_code();
+        Ok(Outcome { summary, exit, linux, conversions, signal, evidence, boot, ready })
     }
 }
 
@@ -131,6 +156,15 @@ impl Outcome {
             return Judgement { exit: signal, result: signal.name().into(), line: None };
         }
         match &self.summary.finish {
+            // Linux has no need to report: powering off is what a guest does that is done.
+            None if self.linux && self.exit == Exit::PowerOff => {
+                Judgement { exit: ExitCode::Ok, result: "ok".into(), line: None }
+            }
+            None if self.linux && self.exit == Exit::Reset => failed(
+                ExitCode::GuestReset,
+                ExitCode::GuestReset.name(),
+                "the guest asked for a reset; after a panic the console says why".into(),
+            ),
             None => failed(
                 ExitCode::GuestDied,
                 ExitCode::GuestDied.name(),
@@ -167,8 +201,42 @@ pub(super) struct Judgement {
     pub(super) line: Option<String>,
 }
 
-/// The image stays for the life of the process, as the built-in one does.
-fn read_image(path: &Path) -> Result<&'static [u8], Error> {
+/// Holds on to what shows a guest's pages when the guest itself is gone.
+struct PagesAtTheEnd {
+    memory: Arc<Memory>,
+    log: Arc<ConversionLog>,
+    ranges: Vec<Range<u64>>,
+}
+
+impl PagesAtTheEnd {
+    fn of(vm: &Vm) -> Self {
+        let (memory, log) = (vm.memory().clone(), vm.conversions().clone());
+        Self { memory, log, ranges: vm.layout().memory.clone() }
+    }
+
+    /// `None` where the platform keeps nothing private.
+    fn look(self) -> Option<Conversions> {
+        if !self.memory.is_split() {
+            return None;
+        }
+        // Windows of devices are shared for good and no memory of the guest's.
+        let of_the_guest = |range: &Range<u64>| {
+            self.ranges.iter().any(|memory| memory.start <= range.start && range.end <= memory.end)
+        };
+        let mut shared = self.memory.pages().shared_ranges();
+        shared.retain(of_the_guest);
+        Some(Conversions {
+            counts: self.log.counts(),
+            shared_pages: shared.iter().map(|range| (range.end - range.start) / PAGE_SIZE).sum(),
+            log_matches_map: self.log.replay(&self.ranges).map(|replayed| replayed == shared),
+        })
+    }
+}
+
+/// The built-in guest's image, or another one, which stays for the life of the process as the
+/// built-in one does.
+pub(super) fn read_image(path: Option<&Path>) -> Result<&'static [u8], Error> {
+    let Some(path) = path else { return Ok(image::BUILTIN) };
     let bytes = std::fs::read(path).map_err(|error| Error::GuestImage(path.into(), error))?;
     Ok(Box::leak(bytes.into_boxed_slice()))
 }
@@ -183,6 +251,19 @@ fn describe(name: &Name, spec: &VmSpec, workload: &str) -> VmInfo {
         workload: workload.into(),
         uptime_us: 0,
         gpus: spec.gpus.len(),
+    }
+}
+
+/// How a guest ended, as a stable word.
+pub(super) fn name_exit(exit: Exit) -> &'static str {
+    match exit {
+        Exit::PowerOff => "power-off",
+        Exit::Reset => "reset",
+        Exit::TripleFault => "triple-fault",
+        Exit::Terminated { .. } => "terminated",
+        Exit::Failed { .. } => "kvm-failed",
+        Exit::Panicked => "vmm-panicked",
+        Exit::Stopped => "stopped",
     }
 }
 

@@ -3,11 +3,14 @@
 use super::evidence::EvidenceFile;
 use super::exit::ExitCode;
 use super::guest::{JudgedGpu, Reference};
-use super::launch::{Judgement, Launch, Outcome};
+use super::launch::{Conversions, Judgement, Launch, Outcome, name_exit, read_image};
 use super::output::{self, Progress};
 use super::{Error, RunArgs, images};
-use crate::config::{GpuSpec, Size, VmSpec, Workload};
+use crate::boot::linux::{self, Linux};
+use crate::config::{self, GpuSpec, Size, VmSpec, Workload};
+use crate::layout;
 use crate::platform::Platform;
+use crate::vm::{Builtin, Guest};
 use ravelin_digits::{EMBEDDED, Payload, reference};
 use ravelin_report::Transfer;
 use serde::Serialize;
@@ -22,6 +25,12 @@ struct RunReport {
     guest: Option<String>,
     /// From the process's start to the guest's first instruction.
     boot_us: Option<u64>,
+    /// From the process's start to the guest's report that its user space is up.
+    guest_ready_us: Option<u64>,
+    /// How the guest ended: "power-off", "reset", ...
+    guest_end: Option<&'static str>,
+    /// What a Linux guest asked of its pages; null where nothing is private.
+    conversions: Option<Conversions>,
     /// From the first request to the verdict, for the first verdict on each GPU, added up.
     attest_us: Option<u64>,
     /// In the order in which the guest finds them; only those judged.
@@ -55,11 +64,16 @@ struct Work {
 /// Runs the command.
 pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
     let prepared = spec(arguments).and_then(|spec| {
+        if arguments.print_config {
+            return Ok(Err(spec));
+        }
         let work = work(&spec)?;
-        Ok((spec, work))
+        let guest = guest(&spec, arguments, work.payload)?;
+        Ok(Ok((spec, guest, work.reference)))
     });
-    let (spec, work) = match prepared {
-        Ok(prepared) => prepared,
+    let (spec, guest, reference) = match prepared {
+        Ok(Ok(prepared)) => prepared,
+        Ok(Err(spec)) => return print_config(&spec),
         Err(error) => return refuse(&error, arguments.json, None),
     };
     if spec.platform == Platform::None {
@@ -71,15 +85,12 @@ pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
         Ok(evidence) => evidence,
         Err(error) => return refuse(&error.into(), arguments.json, Some(&spec)),
     };
-    let reference = work.reference.clone();
     let launch = Launch {
         spec: &spec,
         workload: &spec.workload.to_string(),
-        parameters: parameters(&spec, arguments),
+        guest,
         evidence,
-        payload: work.payload,
-        reference: work.reference,
-        image: arguments.guest_image.as_deref(),
+        reference: reference.clone(),
         started,
     };
     let outcome = match launch.run() {
@@ -111,12 +122,32 @@ fn spec(arguments: &RunArgs) -> Result<VmSpec, Error> {
         spec.platform = platform.parse()?;
     }
     if let Some(memory) = &arguments.memory {
-        spec.memory = Size::parse("memory", memory)?;
+        let (size, pages) = memory.split_once(',').unwrap_or((memory, ""));
+        spec.memory = Size::parse("memory", size)?;
+        spec.hugepages = match pages {
+            "" => spec.hugepages,
+            "hugepages=on" => true,
+            "hugepages=off" => false,
+            _ => return Err(config::Error::Memory(memory.clone()).into()),
+        };
     }
-    if !arguments.gpu.is_empty() {
-        let gpus: Result<Vec<GpuSpec>, _> = arguments.gpu.iter().map(|gpu| gpu.parse()).collect();
-        spec.gpus = gpus?;
+    if let Some(cpus) = &arguments.cpus {
+        spec.cpus = cpus.parse().map_err(|_| config::Error::Cpus(cpus.clone()))?;
     }
+    if let Some(serial) = &arguments.serial {
+        spec.serial = serial.parse()?;
+    }
+    match arguments.gpu.as_slice() {
+        [] => {}
+        [none] if none == "none" => spec.gpus.clear(),
+        gpus => {
+            let gpus: Result<Vec<GpuSpec>, _> = gpus.iter().map(|gpu| gpu.parse()).collect();
+            spec.gpus = gpus?;
+        }
+    }
+    spec.kernel = arguments.kernel.clone().or(spec.kernel);
+    spec.initrd = arguments.initrd.clone().or(spec.initrd);
+    spec.cmdline = arguments.cmdline.clone().or(spec.cmdline);
     if let Some(name) = &arguments.name {
         spec.name = Some(name.parse()?);
     }
@@ -126,7 +157,38 @@ fn spec(arguments: &RunArgs) -> Result<VmSpec, Error> {
     spec.workload = arguments.workload.unwrap_or(spec.workload);
     spec.images = arguments.images.clone().or(spec.images);
     spec.check()?;
+    if arguments.json && spec.serial == config::SerialSpec::Stdio {
+        return Err(Error::StandardOutputTaken);
+    }
     Ok(spec)
+}
+
+/// What runs in the VM, its files looked at.
+fn guest(spec: &VmSpec, arguments: &RunArgs, payload: Vec<u8>) -> Result<Guest, Error> {
+    let Some(kernel) = &spec.kernel else {
+        let image = read_image(arguments.guest_image.as_deref())?;
+        let parameters = parameters(spec, arguments);
+        return Ok(Guest::Builtin(Builtin { image, parameters, payload }));
+    };
+    let command_line = spec.cmdline.as_deref().unwrap_or(linux::DEFAULT_COMMAND_LINE);
+    let linux = Linux::open(kernel, spec.initrd.as_deref(), command_line)?;
+    // Once more when it is loaded; here the user hears of it without a machine.
+    linux.place(layout::low_memory(spec.memory.0))?;
+    Ok(Guest::Linux(Box::new(linux)))
+}
+
+/// Writes the VM as a file that `--config` takes.
+fn print_config(spec: &VmSpec) -> ExitCode {
+    match toml::to_string(spec) {
+        Ok(text) => {
+            output::line(text.trim_end());
+            ExitCode::Ok
+        }
+        Err(error) => {
+            output::failure(&error);
+            ExitCode::Internal
+        }
+    }
 }
 
 /// The payload of the workload, and its results computed in plain loops.
@@ -180,7 +242,8 @@ fn with_evidence(judgement: Judgement, outcome: &Outcome) -> Judgement {
 /// A guest that claims success must have shown a result of every GPU.
 fn judge(spec: &VmSpec, outcome: &Outcome) -> Judgement {
     let judgement = outcome.judge();
-    if judgement.exit != ExitCode::Ok || spec.workload != Workload::Digits {
+    let shows_digits = spec.workload == Workload::Digits && spec.kernel.is_none();
+    if judgement.exit != ExitCode::Ok || !shows_digits {
         return judgement;
     }
     let gpus = &outcome.summary.gpus;
@@ -210,7 +273,10 @@ fn report(
     RunReport {
         schema: "ravelin.run/1",
         platform: spec.platform.to_string(),
-        guest: summary.guest.clone(),
+        guest: summary.guest.clone().or_else(|| outcome.linux.then(|| "linux".into())),
+        guest_ready_us: outcome.ready.map(|ready| ready.as_micros() as u64),
+        guest_end: Some(name_exit(outcome.exit)),
+        conversions: outcome.conversions,
         boot_us: outcome.boot.map(|boot| boot.as_micros() as u64),
         attest_us: summary.attest_us,
         gpus: summary.gpus.values().cloned().collect(),
@@ -238,6 +304,9 @@ fn refuse(error: &Error, json: bool, spec: Option<&VmSpec>) -> ExitCode {
             platform: spec.platform.to_string(),
             guest: None,
             boot_us: None,
+            guest_ready_us: None,
+            guest_end: None,
+            conversions: None,
             attest_us: None,
             gpus: Vec::new(),
             evidence: None,

@@ -87,10 +87,42 @@ fn a_file_and_the_command_line_describe_the_same_vm() {
         workload: Workload::Digits,
         repeat: Repeat::Forever,
         images: Some("mine.npy".into()),
+        ..VmSpec::default()
     };
     assert_eq!(file.as_ref(), Ok(&spec));
     assert_eq!(VmSpec::from_toml(&toml::to_string(&spec).unwrap()), Ok(spec));
     assert_eq!(VmSpec::from_toml(""), Ok(VmSpec::default()));
+}
+
+#[test]
+fn linux_is_described_by_a_file_too() {
+    let file = r#"
+        kernel = "vmlinuz"
+        initrd = "initrd"
+        cmdline = "quiet"
+        cpus = 8
+        serial = "file=/tmp/console"
+        gpus = []
+    "#;
+    let spec = VmSpec {
+        kernel: Some("vmlinuz".into()),
+        initrd: Some("initrd".into()),
+        cmdline: Some("quiet".into()),
+        cpus: 8,
+        serial: SerialSpec::File("/tmp/console".into()),
+        gpus: Vec::new(),
+        ..VmSpec::default()
+    };
+    assert_eq!(VmSpec::from_toml(file).as_ref(), Ok(&spec));
+    assert_eq!(VmSpec::from_toml(&toml::to_string(&spec).unwrap()).as_ref(), Ok(&spec));
+    assert_eq!(spec.check(), Ok(()));
+    let too_many = VmSpec { cpus: 33, ..spec.clone() };
+    assert_eq!(too_many.check(), Err(Error::Cpus("33".into())));
+    let small = VmSpec { memory: Size::mib(128), ..spec.clone() };
+    assert!(matches!(small.check(), Err(Error::SizeTooSmall { .. })));
+    assert_eq!(VmSpec { platform: Platform::None, ..small }.check(), Ok(()));
+    let none = VmSpec { kernel: None, ..spec };
+    assert!(none.check().is_err(), "the built-in guest has neither initrd nor command line");
 }
 
 #[test]

@@ -1,4 +1,7 @@
-//! What CPUID tells the guest: KVM's own answer, and the platform's leaf.
+//! What CPUID tells the guest: KVM's own answer, the platform's leaf, and in [`topology`] the
+//! processors that there are.
+
+mod topology;
 
 use super::Platform;
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
@@ -9,10 +12,15 @@ use ravelin_snp::cpuid::{EncryptionLeaf, LEAF};
 const HIGHEST_EXTENDED: u32 = 0x8000_0000;
 /// Leaf 0x80000008: EAX bits 7:0 are the physical address width.
 const ADDRESS_SIZES: u32 = 0x8000_0008;
-/// Leaf 1: EBX bits 31:24 are the initial APIC id.
+/// Leaf 1: ECX bit 24, the APIC's timer can wait for a time stamp; bit 31, this is a guest.
 const FEATURES: u32 = 1;
-/// Leaves 0xB and 0x1F: EDX is the x2APIC id.
-const TOPOLOGY: [u32; 2] = [0xb, 0x1f];
+const TSC_DEADLINE: u32 = 1 << 24;
+const HYPERVISOR: u32 = 1 << 31;
+/// KVM's leaf of features.
+const KVM_FEATURES: u32 = 0x4000_0001;
+/// KVM's features: the hypervisor hears of conversions (`KVM_FEATURE_MIGRATION_CONTROL`). Without
+/// it Linux makes no hypercall.
+const MIGRATION_CONTROL: u32 = 1 << 17;
 
 /// The highest bit that a 4-level page table and every guest kernel take for the C-bit.
 const HIGHEST_C_BIT: u8 = 47;
@@ -29,7 +37,7 @@ pub enum Error {
     #[error("KVM offers physical addresses of {0} bits, at least {NARROWEST} are needed")]
     AddressWidth(u8),
     /// The table is full.
-    #[error("KVM's CPUID table has no room for leaf {LEAF:#x}")]
+    #[error("KVM's CPUID table has no room for more leaves")]
     Full,
 }
 
@@ -73,26 +81,31 @@ impl GuestCpuid {
             let leaf = EncryptionLeaf { sev: true, sev_es: false, c_bit, reduction: 1 };
             let (eax, ebx) = leaf.encode();
             entries.push(kvm_cpuid_entry2 { function: LEAF, eax, ebx, ..Default::default() });
+            for entry in entries.iter_mut().filter(|entry| entry.function == KVM_FEATURES) {
+                entry.eax |= MIGRATION_CONTROL;
+            }
             for entry in entries.iter_mut().filter(|entry| entry.function == HIGHEST_EXTENDED) {
                 entry.eax = entry.eax.max(LEAF);
             }
+        }
+        for entry in entries.iter_mut().filter(|entry| entry.function == FEATURES) {
+            // Under nested virtualization the deadline is kept in the wrong unit once the host's
+            // clock source has changed, and timers stall; the APIC's own count is always right.
+            entry.ecx = entry.ecx & !TSC_DEADLINE | HYPERVISOR;
         }
         let table = CpuId::from_entries(&entries).map_err(|_| Error::Full)?;
         // Bit 47 is also the last that identity-mapped, canonical addresses reach.
         Ok(GuestCpuid { table, c_bit, address_limit: 1 << c_bit.unwrap_or(width.min(47)) })
     }
 
-    /// The table for the vCPU of this APIC id.
-    pub(crate) fn for_vcpu(&self, id: u8) -> CpuId {
-        let mut table = self.table.clone();
-        for entry in table.as_mut_slice() {
-            if entry.function == FEATURES {
-                entry.ebx = entry.ebx & 0x00ff_ffff | u32::from(id) << 24;
-            } else if TOPOLOGY.contains(&entry.function) {
-                entry.edx = id.into();
-            }
-        }
-        table
+    /// The table for the vCPU of this APIC id among so many.
+    ///
+    /// # Errors
+    /// The table is full.
+    pub(crate) fn for_vcpu(&self, id: u8, cpus: u8) -> Result<CpuId, Error> {
+        let mut entries = self.table.as_slice().to_vec();
+        topology::describe(&mut entries, id, cpus);
+        CpuId::from_entries(&entries).map_err(|_| Error::Full)
     }
 
     /// One leaf, subleaf 0: EAX, EBX, ECX, EDX; zeros where there is none.
@@ -150,7 +163,7 @@ mod tests {
     #[test]
     fn every_vcpu_learns_its_own_id() {
         let cpuid = GuestCpuid::from_supported(table(48, false), Platform::Emulated).unwrap();
-        let table = cpuid.for_vcpu(3);
+        let table = cpuid.for_vcpu(3, 4).unwrap();
         let leaf = table.as_slice().iter().find(|entry| entry.function == FEATURES).unwrap();
         assert_eq!(leaf.ebx >> 24, 3);
     }

@@ -7,13 +7,15 @@
 #![allow(unsafe_code)]
 
 use super::Exit;
+use crate::boot::acpi;
 use kvm_bindings::{
     KVM_EXIT_FAIL_ENTRY, KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_IO, KVM_EXIT_IO_OUT, kvm_run,
 };
 use kvm_ioctls::VcpuFd;
 use ravelin_devices::bus::PioBus;
 
-/// PM1a control of ACPI, where QEMU's q35 has it.
+/// PM1a control of ACPI, where QEMU's q35 has it: the built-in guest's. Linux has the sleep control
+/// register that its tables name.
 const PM1A_CONTROL: u16 = 0x604;
 /// PM1a control: sleep enable, sleep type 0, which is S5 here.
 const SLEEP_ENABLE: u16 = 1 << 13;
@@ -63,6 +65,9 @@ impl<'a> Ports<'a> {
     fn write(&self, port: u16, data: &[u8]) -> Option<Exit> {
         match (port, data) {
             (PM1A_CONTROL, &[low, high]) if u16::from_le_bytes([low, high]) & SLEEP_ENABLE != 0 => {
+                return Some(Exit::PowerOff);
+            }
+            (acpi::SLEEP_CONTROL, &[value]) if value & acpi::SLEEP_ENABLE != 0 => {
                 return Some(Exit::PowerOff);
             }
             (port, &[value]) if (port, value) == KEYBOARD_COMMAND => return Some(Exit::Reset),

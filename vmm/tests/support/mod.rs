@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panics")]
 
 use ravelin::boot::image;
-use ravelin::memory::Memory;
+use ravelin::memory::{Memory, Pages};
 use ravelin::platform::Platform;
 use ravelin::vcpu::{Buses, Exit};
-use ravelin::vm::{Vm, VmConfig};
+use ravelin::vm::{Builtin, Guest, Vm, VmConfig};
 use ravelin_devices::bus::{MmioBus, PioBus};
 use ravelin_devices::serial::{COM1, COM2, PORTS, SerialPort};
 use ravelin_report::Event;
@@ -71,14 +71,18 @@ impl Outcome {
 
 /// The built-in guest in 64 MiB.
 pub fn config(platform: Platform, parameters: &str) -> VmConfig {
-    VmConfig {
-        platform,
-        memory: 64 << 20,
-        cpus: 1,
-        image: image::BUILTIN,
-        parameters: parameters.into(),
-        payload: b"payload".to_vec(),
-    }
+    with(platform, parameters, image::BUILTIN, b"payload".to_vec())
+}
+
+/// Another image, or another payload.
+pub fn with(
+    platform: Platform,
+    parameters: &str,
+    image: &'static [u8],
+    payload: Vec<u8>,
+) -> VmConfig {
+    let guest = Guest::Builtin(Builtin { image, parameters: parameters.into(), payload });
+    VmConfig { platform, memory: 64 << 20, pages: Pages::Any, cpus: 1, guest }
 }
 
 /// Runs a guest to its end; stops it if it takes too long.

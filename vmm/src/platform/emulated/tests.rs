@@ -16,7 +16,9 @@ fn protocol() -> GhcbProtocol {
     let table = CpuId::from_entries(&[width]).unwrap();
     let cpuid = GuestCpuid::from_supported(table, Platform::Emulated).unwrap();
     GhcbProtocol::new(
-        Arc::new(Memory::new(std::slice::from_ref(&(0..END)), true).unwrap()),
+        Arc::new(
+            Memory::new(std::slice::from_ref(&(0..END)), true, crate::memory::Pages::Any).unwrap(),
+        ),
         Arc::new(cpuid),
     )
 }
