@@ -38,7 +38,16 @@ pub(crate) struct TestProgram {
 /// Builds the test programs of a package. Binaries' own unit tests are left out: this project has
 /// its code in libraries.
 pub(crate) fn tests(package: &str) -> Result<Vec<TestProgram>, Error> {
-    let mut programs: Vec<TestProgram> = cargo(&["test", "--no-run"], package)?
+    test_programs(&["test", "--no-run"], package)
+}
+
+/// Builds one test program of a package, a file in `tests/`.
+pub(crate) fn test(package: &str, target: &str) -> Result<Vec<TestProgram>, Error> {
+    test_programs(&["test", "--no-run", "--test", target], package)
+}
+
+fn test_programs(arguments: &[&str], package: &str) -> Result<Vec<TestProgram>, Error> {
+    let mut programs: Vec<TestProgram> = cargo(arguments, package)?
         .into_iter()
         .filter(|artifact| artifact.profile.test && !artifact.target.is_bin())
         .filter_map(|artifact| {

@@ -7,7 +7,7 @@ use std::{env, io};
 
 use crate::artifacts::{self, TestProgram};
 use crate::initramfs::{self, Tree};
-use crate::kernel::Unpacked;
+use crate::kernel::{self, Unpacked};
 use crate::modules::{self, Modules};
 use crate::protocol::{Job, PLAN_PATH, Plan};
 use crate::suites::{LIMIT, Suite, Work};
@@ -20,6 +20,8 @@ pub(crate) enum Error {
     Artifacts(#[from] artifacts::Error),
     #[error(transparent)]
     Initramfs(#[from] initramfs::Error),
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
     #[error(transparent)]
     Libraries(#[from] libraries::Error),
     #[error(transparent)]
@@ -82,6 +84,14 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
             Work::Command { name, command } => {
                 packing.command(name, command.iter().map(ToString::to_string).collect());
             }
+            Work::OnlyHere { package, target } => {
+                for test in artifacts::test(package, target)? {
+                    packing.program(&test.executable)?;
+                    let mut arguments = vec!["--ignored".to_owned(), "--test-threads=1".to_owned()];
+                    arguments.extend_from_slice(&choice.test_arguments);
+                    packing.test(package, test, &arguments);
+                }
+            }
             Work::Tests { package, except } => {
                 for test in artifacts::tests(package)? {
                     if !except.contains(&test.target.as_str()) {
@@ -101,6 +111,11 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
         } else {
             packing.tree.host_file(&path.to_string_lossy(), &path)?;
         }
+    }
+    for guest in suite.guests {
+        let (files, place) = (kernel::get(*guest)?, format!("rig/guests/{}", guest.name()));
+        packing.tree.host_file(&format!("{place}/vmlinuz"), &files.image())?;
+        packing.tree.host_file(&format!("{place}/vmlinux"), &files.elf())?;
     }
     let modules = packing.modules(kernel, suite.modules)?;
     let (jobs, readings): (Vec<Job>, Vec<Reading>) = packing.jobs.into_iter().unzip();

@@ -26,6 +26,14 @@ pub(crate) enum Kernel {
 }
 
 impl Kernel {
+    /// Its series, as on the command line and in the cache.
+    pub(crate) fn name(self) -> String {
+        match self.source() {
+            ("build", series) => format!("small-{series}"),
+            (_, series) => series.to_owned(),
+        }
+    }
+
     /// The script in `resources/kernel` that gets it, and the series that the script is asked for.
     fn source(self) -> (&'static str, &'static str) {
         match self {
@@ -63,6 +71,11 @@ impl Unpacked {
     /// The bzImage.
     pub(crate) fn image(&self) -> PathBuf {
         self.directory.join("vmlinuz")
+    }
+
+    /// The ELF image that the bzImage holds.
+    pub(crate) fn elf(&self) -> PathBuf {
+        self.directory.join("vmlinux")
     }
 
     /// The root of the tree of modules.

@@ -19,6 +19,8 @@ pub(crate) struct Suite {
     pub(crate) modules: &'static [&'static str],
     /// Files and directories of the work tree that its jobs read, put at the same place.
     pub(crate) files: &'static [&'static str],
+    /// Kernels for guests of the machine: each at `/rig/guests/SERIES`, as the cache has it.
+    pub(crate) guests: &'static [Kernel],
     pub(crate) work: &'static [Work],
 }
 
@@ -30,6 +32,12 @@ pub(crate) enum Work {
         package: &'static str,
         /// Those that cannot run in a machine, as they need cargo or the network.
         except: &'static [&'static str],
+    },
+    /// One test program of a package, with the tests that other places ignore, one after the other.
+    OnlyHere {
+        package: &'static str,
+        /// The target's name.
+        target: &'static str,
     },
     /// A command that must exit with 0. Its program is one of package `ravelin`'s, or busybox's.
     Command { name: &'static str, command: &'static [&'static str] },
@@ -52,30 +60,44 @@ pub(crate) const SHELL: Suite = Suite {
     machine: MACHINE,
     modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "tun", "vhost_vsock"],
     files: &[],
+    guests: &[Kernel::Stock6_1],
     work: &[],
 };
 
 /// All suites.
-pub(crate) const SUITES: &[Suite] = &[Suite {
-    name: "kvm",
-    about: "The KVM tests and the main job on both platforms, on a stock kernel's KVM",
-    kernel: Kernel::Stock6_1,
-    machine: MACHINE,
-    modules: KVM,
-    files: &["resources/reference-values"],
-    work: &[
-        Work::Command {
-            name: "the main job, platform emulated",
-            command: &["ravelin", "run", "--json", "--platform", "emulated"],
-        },
-        Work::Command {
-            name: "the main job, platform none",
-            command: &["ravelin", "run", "--json", "--platform", "none"],
-        },
-        Work::Tests { package: "ravelin", except: &[] },
-        Work::Tests { package: "ravelin-tests", except: &["dependencies"] },
-    ],
-}];
+pub(crate) const SUITES: &[Suite] = &[
+    Suite {
+        name: "kvm",
+        about: "The KVM tests and the main job on both platforms, on a stock kernel's KVM",
+        kernel: Kernel::Stock6_1,
+        machine: MACHINE,
+        modules: KVM,
+        files: &["resources/reference-values"],
+        guests: &[],
+        work: &[
+            Work::Command {
+                name: "the main job, platform emulated",
+                command: &["ravelin", "run", "--json", "--platform", "emulated"],
+            },
+            Work::Command {
+                name: "the main job, platform none",
+                command: &["ravelin", "run", "--json", "--platform", "none"],
+            },
+            Work::Tests { package: "ravelin", except: &["linux"] },
+            Work::Tests { package: "ravelin-tests", except: &["dependencies"] },
+        ],
+    },
+    Suite {
+        name: "linux",
+        about: "Unmodified Linux guests on both platforms, from every kind of kernel image",
+        kernel: Kernel::Stock6_1,
+        machine: MACHINE,
+        modules: KVM,
+        files: &[],
+        guests: &[Kernel::Stock6_1, Kernel::Stock6_12],
+        work: &[Work::OnlyHere { package: "ravelin", target: "linux" }],
+    },
+];
 
 /// The suite of a name.
 pub(crate) fn find(name: &str) -> Option<&'static Suite> {
