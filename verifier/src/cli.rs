@@ -2,11 +2,14 @@
 //! code.
 //!
 //! [`input`] reads the files and says what is wrong with one; [`render`] writes the verdict for a
-//! person, [`explain`] knows what each code means.
+//! person, [`explain`] knows what each code means; [`attestation_result`] writes it for others;
+//! [`rules`] asks the relying party's own.
 
+mod attestation_result;
 mod explain;
 mod input;
 mod render;
+mod rules;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -58,6 +61,19 @@ struct Common {
     /// A revocation list (X.509 CRL, DER or PEM); may be repeated
     #[arg(long, value_name = "FILE")]
     crl: Vec<PathBuf>,
+    /// Ask these rules too (Rego, package ravelin.verify): they can only refuse further; may be
+    /// repeated
+    #[arg(long, value_name = "FILE")]
+    rego: Vec<PathBuf>,
+    /// Data for the rules (JSON); may be repeated
+    #[arg(long, value_name = "FILE", requires = "rego")]
+    rego_data: Vec<PathBuf>,
+    /// Write a signed attestation result (EAT, draft-ietf-rats-ear, as COSE_Sign1) to this file
+    #[arg(long, value_name = "FILE", requires = "ear_key")]
+    ear: Option<PathBuf>,
+    /// The key to sign the result with: P-384, PKCS #8 in PEM
+    #[arg(long, value_name = "FILE", requires = "ear")]
+    ear_key: Option<PathBuf>,
     /// Write the verdict as JSON
     #[arg(long)]
     json: bool,
@@ -144,19 +160,42 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let common = match &arguments.kind {
-        Kind::Apm(arguments) => &arguments.common,
-        Kind::Nvidia(arguments) => &arguments.common,
-        Kind::Snp(arguments) => &arguments.common,
-    };
-    let verdict = match &arguments.kind {
-        Kind::Apm(arguments) => judge_apm(arguments),
-        Kind::Nvidia(arguments) => judge_nvidia(arguments),
-        Kind::Snp(arguments) => judge_snp(arguments),
-    };
-    match verdict {
+    let common = arguments.kind.common();
+    let done = arguments.kind.judge().and_then(|verdict| {
+        let verdict = rules::apply(verdict, common)?;
+        attestation_result::write(&verdict, common, arguments.kind.nonce())?;
+        Ok(verdict)
+    });
+    match done {
         Ok(verdict) => show(&verdict, common),
         Err(error) => refuse(&error, common),
+    }
+}
+
+impl Kind {
+    fn common(&self) -> &Common {
+        match self {
+            Kind::Apm(arguments) => &arguments.common,
+            Kind::Nvidia(arguments) => &arguments.common,
+            Kind::Snp(arguments) => &arguments.common,
+        }
+    }
+
+    fn judge(&self) -> Result<Verdict, Error> {
+        match self {
+            Kind::Apm(arguments) => judge_apm(arguments),
+            Kind::Nvidia(arguments) => judge_nvidia(arguments),
+            Kind::Snp(arguments) => judge_snp(arguments),
+        }
+    }
+
+    /// What the relying party chose against replay.
+    fn nonce(&self) -> Option<&String> {
+        match self {
+            Kind::Apm(arguments) => arguments.nonce.as_ref(),
+            Kind::Nvidia(arguments) => arguments.nonce.as_ref(),
+            Kind::Snp(arguments) => arguments.report_data.as_ref(),
+        }
     }
 }
 

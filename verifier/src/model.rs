@@ -10,7 +10,7 @@ pub mod evidence;
 use der::DateTime;
 use ravelin_attestation::{
     self as attestation, Clock, Finding, Freshness, ReferenceValues, RevocationList, TrustAnchor,
-    UnixTime, examine,
+    UnixTime, Verdict, examine,
 };
 
 use crate::policy::{self, Policy, Revoked};
@@ -134,6 +134,12 @@ fn judge_readable(
         &expected,
         &mut |finding| checks.note(written(finding)),
     );
+    if let Verdict::Trusted { model, serial, firmware, svn, .. } = &verdict {
+        checks.claim("model", model.as_str());
+        checks.claim("serial", serial.as_str());
+        checks.claim("firmware_id", hex::encode(firmware));
+        checks.claim("svn", *svn);
+    }
     verdict.identity().map(hex::encode)
 }
 

@@ -107,6 +107,9 @@ fn judge_readable(
 
     let driver_version = report.opaque.driver_version();
     let vbios_version = report.opaque.vbios_version();
+    checks.claim("driver_version", driver_version.clone());
+    checks.claim("vbios_version", vbios_version.clone());
+    checks.claim("mode", report.opaque.mode());
     judge_floor(
         "driver-version-floor",
         &driver_version,

@@ -4,6 +4,8 @@
 //! omission: a device is trusted only when every check that its kind expects was made and none
 //! failed, and the whole only when there is a device and each one is trusted.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// Version of the JSON form.
@@ -41,7 +43,13 @@ pub struct Check {
 
 /// The checks of one device, as they are made.
 #[derive(Debug, Default)]
-pub struct Checks(Vec<Check>);
+pub struct Checks {
+    made: Vec<Check>,
+    claims: Claims,
+}
+
+/// What evidence says, by name.
+pub type Claims = BTreeMap<&'static str, serde_json::Value>;
 
 impl Checks {
     /// No check yet.
@@ -78,12 +86,17 @@ impl Checks {
 
     /// Notes a check as it is.
     pub fn note(&mut self, check: Check) {
-        self.0.push(check);
+        self.made.push(check);
+    }
+
+    /// Notes what the evidence says, for rules of the relying party's own. Nothing is checked by it.
+    pub fn claim(&mut self, name: &'static str, value: impl Into<serde_json::Value>) {
+        self.claims.insert(name, value.into());
     }
 
     /// Whether a check failed.
     pub fn failed(&self) -> bool {
-        self.0.iter().any(|check| check.result == Outcome::Fail)
+        self.made.iter().any(|check| check.result == Outcome::Fail)
     }
 
     /// The device's verdict. An `expected` check that is missing was not reached when another
@@ -94,9 +107,9 @@ impl Checks {
         identity: Option<String>,
         expected: &[&'static str],
     ) -> Device {
-        let failed = self.0.iter().find(|check| check.result == Outcome::Fail).map(|c| c.code);
+        let failed = self.made.iter().find(|check| check.result == Outcome::Fail).map(|c| c.code);
         for code in expected {
-            if self.0.iter().any(|check| check.code == *code) {
+            if self.made.iter().any(|check| check.code == *code) {
                 continue;
             }
             match failed {
@@ -104,8 +117,14 @@ impl Checks {
                 None => self.fail(code, "not made"),
             }
         }
-        let trusted = !self.0.is_empty() && !self.failed();
-        Device { kind, identity: identity.unwrap_or_default(), trusted, checks: self.0 }
+        let trusted = !self.made.is_empty() && !self.failed();
+        Device {
+            kind,
+            identity: identity.unwrap_or_default(),
+            trusted,
+            claims: self.claims,
+            checks: self.made,
+        }
     }
 }
 
@@ -118,6 +137,9 @@ pub struct Device {
     pub identity: String,
     /// Whether every check passed or was allowed to be skipped.
     pub trusted: bool,
+    /// What it says about itself: to be believed where the device is trusted, and only there.
+    #[serde(skip_serializing_if = "Claims::is_empty")]
+    pub claims: Claims,
     /// Every check, in the order of making.
     pub checks: Vec<Check>,
 }
@@ -181,6 +203,19 @@ impl Verdict {
         Verdict { schema: SCHEMA, trusted, devices }
     }
 
+    /// The verdict with one more check of each device, in their order: whether it passed, and what
+    /// was compared. It can only refuse further.
+    pub fn with_check(mut self, code: &'static str, answers: Vec<(bool, String)>) -> Verdict {
+        let all = answers.len() == self.devices.len();
+        for (device, (good, detail)) in self.devices.iter_mut().zip(answers) {
+            let result = if good { Outcome::Pass } else { Outcome::Fail };
+            device.trusted &= good;
+            device.checks.push(Check { code, index: None, result, reason: None, detail });
+        }
+        self.trusted &= all && self.devices.iter().all(|device| device.trusted);
+        self
+    }
+
     /// Whether at least one device's evidence could be read.
     pub fn judged(&self) -> bool {
         self.devices.iter().any(Device::readable)
@@ -218,6 +253,21 @@ mod tests {
                 assert_eq!(device.trusted, place != bad);
             }
         }
+    }
+
+    #[test]
+    fn a_further_check_refuses_and_never_trusts() {
+        let verdict = Verdict::new(vec![device("x", true), device("y", false)]);
+        let answers = vec![(true, String::new()), (true, String::new())];
+        let verdict = verdict.with_check("b", answers);
+        assert!(verdict.devices[0].trusted && !verdict.devices[1].trusted && !verdict.trusted);
+        let verdict = Verdict::new(vec![device("x", true), device("y", true)]);
+        assert!(verdict.trusted);
+        let refused =
+            verdict.clone().with_check("b", vec![(true, String::new()), (false, String::new())]);
+        assert!(refused.devices[0].trusted && !refused.devices[1].trusted && !refused.trusted);
+        let unasked = verdict.with_check("b", vec![(true, String::new())]);
+        assert!(!unasked.trusted, "a device was not asked about");
     }
 
     #[test]

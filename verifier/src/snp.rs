@@ -86,12 +86,23 @@ fn judge_readable(
     policy: &Policy,
     checks: &mut Checks,
 ) -> Option<String> {
+    note_claims(report, checks);
     let chain = Chain::build(report, &evidence.certificates, references, checks)?;
     chain.judge(report, references, policy, checks);
     tcb::judge(report, &chain, policy, checks);
     judge_report_data(report, references, policy, checks);
     policy::judge(report, policy, checks);
     Some(hex::encode(report.fields().chip_id))
+}
+
+fn note_claims(report: &Report, checks: &mut Checks) {
+    let fields = report.fields();
+    checks.claim("product", report.product().to_string());
+    checks.claim("measurement", hex::encode(fields.measurement));
+    checks.claim("report_data", hex::encode(fields.report_data));
+    checks.claim("host_data", hex::encode(fields.host_data));
+    checks.claim("vmpl", fields.vmpl);
+    checks.claim("guest_svn", fields.guest_svn);
 }
 
 fn judge_report_data(

@@ -25,6 +25,7 @@ pub(super) const MEANINGS: &[(&str, &str)] = &[
     ),
     // The model. The other checks and the reasons are ravelin-attestation's, with their meanings.
     ("nonce-source", "The relying party chose the nonce, or the policy accepts another's choice."),
+    ("rego-policy", "The relying party's own rules (--rego) allow the device."),
     // NVIDIA.
     ("firmware-id", "The report and the attestation certificate name the same firmware."),
     ("nonce", "The report answers the nonce that was sent, so it is not an old one."),

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::SystemTime;
 
 use der::DateTime;
+use zeroize::Zeroizing;
 
 use super::Common;
 use crate::nvidia::manifest::Manifest;
@@ -17,6 +19,9 @@ use crate::x509::{self, Certificate};
 
 /// Most bytes of a file. Evidence of eight GPUs is below 200 KiB; AMD's lists are a few MiB.
 const MOST: u64 = 64 << 20;
+
+/// Most bytes of a private key's file.
+const MOST_KEY: u64 = 4096;
 
 /// Why there is nothing to judge.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +45,23 @@ pub(super) enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A private key that others than its owner may read.
+    #[error("{path} may be read by others: run `chmod 600 {path}`", path = .0.display())]
+    Open(PathBuf),
+    /// A file that cannot be written.
+    #[error("cannot write {}: {why}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// An attestation result that cannot be made.
+    #[error("no attestation result: {0}")]
+    Result(String),
+    /// Rules that cannot be asked.
+    #[error("--rego: {0}")]
+    Rules(String),
     /// A value on the command line.
     #[error("{0}")]
     Value(String),
@@ -57,6 +79,10 @@ impl Error {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Error::Read { .. } => "unreadable-file",
+            Error::Open(_) => "key-open-to-others",
+            Error::Write { .. } => "unwritable-file",
+            Error::Rules(_) => "bad-rules",
+            Error::Result(_) => "no-attestation-result",
             Error::TooLarge(_) | Error::Content { .. } => "bad-file",
             Error::Value(_) => "bad-argument",
             Error::BuiltIn(_) => "internal",
@@ -88,7 +114,8 @@ pub(super) fn revocation_lists(common: &Common) -> Result<Vec<RevocationList>, E
     common.crl.iter().map(list).collect()
 }
 
-fn time(text: Option<&str>) -> Result<DateTime, Error> {
+/// The time to judge at.
+pub(super) fn time(text: Option<&str>) -> Result<DateTime, Error> {
     match text {
         None => DateTime::from_system_time(SystemTime::now())
             .map_err(|_| Error::Value("the system's clock is unusable: give --at TIME".into())),
@@ -108,6 +135,19 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
         return Err(Error::TooLarge(path.into()));
     }
     Ok(bytes)
+}
+
+/// A private key's text, in a file that nobody but its owner may read or write.
+pub(super) fn secret(path: &Path) -> Result<Zeroizing<String>, Error> {
+    let failed = |why| Error::Read { path: path.into(), why };
+    let file = fs::File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
+        return Err(Error::Open(path.into()));
+    }
+    // Of the full size from the start: a buffer that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(MOST_KEY as usize));
+    file.take(MOST_KEY).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
 }
 
 /// A file with one certificate, to be pinned.
