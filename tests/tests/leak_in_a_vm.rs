@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use ravelin::boot::image;
 use ravelin::config::{GpuSpec, ModeSpec};
+use ravelin::machine::peripherals::Peripherals;
 use ravelin::machine::{Machine, SerialLine, SerialPorts};
 use ravelin::memory::Pages;
 use ravelin::platform::Platform;
@@ -154,7 +155,8 @@ fn leaks(image: &'static [u8], mode: ModeSpec) -> Vec<&'static str> {
             payload: payload(),
         }),
     };
-    let machine = Machine::new(config, &[GpuSpec { mode, ..GpuSpec::default() }], ports).unwrap();
+    let gpus = [GpuSpec { mode, ..GpuSpec::default() }];
+    let machine = Machine::new(config, &gpus, Peripherals::none(), ports).unwrap();
     let gpu = Arc::clone(&machine.gpus()[0]);
     let stopper = machine.stopper();
 

@@ -112,6 +112,16 @@ struct RunArgs {
     /// standard error; `stdio` is this terminal, both ways; `socket` is nowhere else [default: lines]
     #[arg(long, value_name = "lines|stdio|socket|file=PATH")]
     serial: Option<String>,
+    /// A disk of a Linux guest: a raw image, which no other VM may have; repeat it for more
+    #[arg(long, value_name = "path=FILE[,readonly=on]")]
+    disk: Vec<String>,
+    /// A network card of a Linux guest, on a tap that is there; repeat it for more
+    #[arg(long, value_name = "tap=NAME[,mac=ADDRESS]")]
+    net: Vec<String>,
+    /// Stream sockets between host and Linux guest: clients say `CONNECT PORT` at the socket, and the
+    /// guest reaches SOCKET_PORT [default socket: vsock in the VM's runtime directory]
+    #[arg(long, value_name = "cid=N[,socket=PATH]")]
+    vsock: Option<String>,
     /// Name for `ravelinctl` [default: made up]
     #[arg(long, allow_hyphen_values = true)]
     name: Option<String>,

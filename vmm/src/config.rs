@@ -6,11 +6,14 @@
 
 mod gpu;
 mod name;
+mod pairs;
+mod peripheral;
 mod serial;
 mod size;
 
 pub use gpu::{GpuSpec, MAX_GPUS, ModeSpec};
 pub use name::Name;
+pub use peripheral::{DiskSpec, MAX_PERIPHERALS, NetSpec, VsockSpec};
 pub use serial::SerialSpec;
 pub use size::Size;
 
@@ -86,6 +89,21 @@ pub enum Error {
     /// A name that cannot be one.
     #[error("{0:?} is no name for a VM: use 1 to 48 of a-z, A-Z, 0-9, '-' and '_', not '-' first")]
     Name(String),
+    /// A disk, a network card or a socket device that is none.
+    #[error("{option} {text:?}: {problem}; write {form}")]
+    Device {
+        /// Which option.
+        option: &'static str,
+        /// What was written.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+        /// How it is written.
+        form: &'static str,
+    },
+    /// More disks and network cards than the bus takes.
+    #[error("{0} disks and network cards: give at most {MAX_PERIPHERALS}")]
+    PeripheralCount(usize),
     /// A repetition that is none.
     #[error("--repeat {0:?} is no count: write a number from 1, or forever")]
     Repeat(String),
@@ -122,6 +140,14 @@ pub struct VmSpec {
     pub serial: SerialSpec,
     /// Its GPUs, in the order in which the guest finds them.
     pub gpus: Vec<GpuSpec>,
+    /// A Linux guest's disks: the first is `vda`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DiskSpec>,
+    /// A Linux guest's network cards.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nets: Vec<NetSpec>,
+    /// A Linux guest's socket device.
+    pub vsock: Option<VsockSpec>,
     /// What the guest does.
     pub workload: Workload,
     /// How often it does it.
@@ -155,6 +181,9 @@ impl Default for VmSpec {
             cmdline: None,
             serial: SerialSpec::default(),
             gpus: vec![GpuSpec::default()],
+            disks: Vec::new(),
+            nets: Vec::new(),
+            vsock: None,
             workload: Workload::default(),
             repeat: Repeat::default(),
             images: None,
@@ -196,6 +225,11 @@ impl VmSpec {
             let (what, least) = ("memory of a Linux guest", LEAST_MEMORY_OF_PRIVATE_LINUX);
             self.memory.check(what, least, MEMORY_UNIT, MOST_MEMORY)?;
         }
+        let peripherals = self.disks.len() + self.nets.len();
+        if peripherals > MAX_PERIPHERALS {
+            return Err(Error::PeripheralCount(peripherals));
+        }
+        self.vsock.as_ref().map_or(Ok(()), VsockSpec::check)?;
         match self.images {
             Some(_) => Err(Error::Mismatch("--images", "the built-in guest, not with --kernel")),
             None => Ok(()),
@@ -203,7 +237,13 @@ impl VmSpec {
     }
 
     fn check_builtin(&self) -> Result<(), Error> {
-        let unused = [("--initrd", self.initrd.is_some()), ("--cmdline", self.cmdline.is_some())];
+        let unused = [
+            ("--initrd", self.initrd.is_some()),
+            ("--cmdline", self.cmdline.is_some()),
+            ("--disk", !self.disks.is_empty()),
+            ("--net", !self.nets.is_empty()),
+            ("--vsock", self.vsock.is_some()),
+        ];
         if let Some((option, _)) = unused.into_iter().find(|(_, given)| *given) {
             return Err(Error::Mismatch(option, "--kernel"));
         }

@@ -1,14 +1,17 @@
-//! A VM with what stands on its buses: serial ports, the PCI bus, GPUs.
+//! A VM with what stands on its buses: serial ports, the PCI bus, GPUs, a Linux guest's virtio devices.
 //!
 //! [`vm`](crate::vm) knows no device and the devices know no VM; here they meet, and only here. Each
 //! GPU gets a DMA gate of its own over the shared side of guest memory, so that refusals are counted
 //! by device.
+
+pub mod peripherals;
 
 use crate::config::GpuSpec;
 use crate::interrupts::MsiSender;
 use crate::layout::Layout;
 use crate::vcpu::{Buses, Exit};
 use crate::vm::{self, Stopper, Vm, VmConfig};
+use peripherals::Peripherals;
 use ravelin_devices::apm::{self, ApmDevice};
 use ravelin_devices::bus::{self, BusDevice, MmioBus, PioBus};
 use ravelin_devices::cmos::{self, Cmos};
@@ -36,6 +39,9 @@ pub enum Error {
     /// The PCI bus has no room for a GPU.
     #[error("cannot place the GPUs")]
     Pci(#[from] pci::bus::Error),
+    /// A Linux guest's disk, network card or the like cannot be had.
+    #[error(transparent)]
+    Peripherals(#[from] peripherals::Error),
     /// A GPU does not come up.
     #[error("GPU {0} does not come up")]
     Gpu(usize, #[source] apm::Error),
@@ -95,7 +101,12 @@ impl Machine {
     ///
     /// # Errors
     /// Something is missing or does not fit. Nothing is left behind.
-    pub fn new(vm: VmConfig, gpus: &[GpuSpec], ports: SerialPorts) -> Result<Machine, Error> {
+    pub fn new(
+        vm: VmConfig,
+        gpus: &[GpuSpec],
+        peripherals: Peripherals,
+        ports: SerialPorts,
+    ) -> Result<Machine, Error> {
         let vm = Vm::new(vm)?;
         let pio = PioBus::new();
         ports.console.place(&vm, &pio, serial::COM1, serial::COM1_INTERRUPT)?;
@@ -109,6 +120,7 @@ impl Machine {
         for gpu in &gpus {
             pci.add(gpu.clone())?;
         }
+        peripherals.place(&vm, &pci)?;
         let mmio = MmioBus::new();
         mmio.insert(ecam, ECAM_SIZE, Arc::new(Ecam(pci.clone())))?;
         mmio.insert(bars.start, bars.end - bars.start, Arc::new(Aperture(pci)))?;

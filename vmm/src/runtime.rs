@@ -196,6 +196,11 @@ impl RuntimeDir {
         self.path.join(CONTROL)
     }
 
+    /// The directory itself, for sockets of the guest's devices.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where the guest's console listens.
     pub fn serial_socket(&self) -> PathBuf {
         self.path.join(SERIAL)

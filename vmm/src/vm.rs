@@ -10,6 +10,7 @@ use crate::boot::linux::Linux;
 use crate::boot::linux::memory_map::{Kind, MemoryMap};
 use crate::boot::start_info::StartInfo;
 use crate::boot::{self, Entry, acpi, image, long_mode, start_info};
+use crate::doorbells::KvmDoorbells;
 use crate::interrupts::MsiSender;
 use crate::kvm;
 use crate::layout::{self, Layout};
@@ -213,6 +214,11 @@ impl Vm {
         self.fd
             .register_irqfd(event, line)
             .map_err(|error| Error::Step("connect an interrupt line", error))
+    }
+
+    /// Has KVM ring doorbells by itself.
+    pub fn doorbells(&self) -> Arc<KvmDoorbells> {
+        Arc::new(KvmDoorbells::new(self.fd.clone()))
     }
 
     /// A handle that ends the guest from any thread.

@@ -7,6 +7,7 @@
 mod support;
 
 use ravelin::config::GpuSpec;
+use ravelin::machine::peripherals::Peripherals;
 use ravelin::machine::{Machine, SerialLine, SerialPorts};
 use ravelin::platform::Platform;
 use ravelin_devices::apm::ApmDevice;
@@ -26,7 +27,7 @@ fn probe(name: &str) -> (Event, Arc<ApmDevice>) {
     };
     let parameters = format!("workload=probe probe={name}");
     let guest = config(Platform::Emulated, &parameters);
-    let machine = Machine::new(guest, &[GpuSpec::default()], ports).unwrap();
+    let machine = Machine::new(guest, &[GpuSpec::default()], Peripherals::none(), ports).unwrap();
     let gpu = Arc::clone(&machine.gpus()[0]);
     let stopper = machine.stopper();
     thread::spawn(move || {

@@ -14,6 +14,8 @@ const NEEDED: &[Program] = &[
     Program { name: "qemu-system-x86_64", package: "qemu-system-x86" },
     Program { name: "busybox", package: "busybox-static" },
     Program { name: "setpriv", package: "util-linux" },
+    Program { name: "mke2fs", package: "e2fsprogs" },
+    Program { name: "socat", package: "socat" },
 ];
 
 /// Why the host's programs cannot be had.

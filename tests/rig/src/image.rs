@@ -104,6 +104,12 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
     }
     packing.choose(suite, choice)?;
     packing.userland()?;
+    for name in suite.programs {
+        if let Some(path) = host_programs::find(name) {
+            packing.program(&path)?;
+            packing.tree.symlink(&format!("bin/{name}"), &path.to_string_lossy());
+        }
+    }
     for file in suite.files {
         let path = workspace::root().join(file);
         if path.is_dir() {
@@ -116,6 +122,11 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
         let (files, place) = (kernel::get(*guest)?, format!("rig/guests/{}", guest.name()));
         packing.tree.host_file(&format!("{place}/vmlinuz"), &files.image())?;
         packing.tree.host_file(&format!("{place}/vmlinux"), &files.elf())?;
+        let modules = Modules::below(&files.modules())?.load_order(suite.guest_modules)?;
+        for (number, file) in modules.iter().enumerate() {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            packing.tree.host_file(&format!("{place}/modules/{number:02}-{name}"), file)?;
+        }
     }
     let modules = packing.modules(kernel, suite.modules)?;
     let (jobs, readings): (Vec<Job>, Vec<Reading>) = packing.jobs.into_iter().unzip();

@@ -21,6 +21,11 @@ pub(crate) struct Suite {
     pub(crate) files: &'static [&'static str],
     /// Kernels for guests of the machine: each at `/rig/guests/SERIES`, as the cache has it.
     pub(crate) guests: &'static [Kernel],
+    /// Modules for those guests, besides those that they need: at `/rig/guests/SERIES/modules`, named
+    /// in the order in which they are to be loaded.
+    pub(crate) guest_modules: &'static [&'static str],
+    /// Programs of the host's that jobs run, with their libraries.
+    pub(crate) programs: &'static [&'static str],
     pub(crate) work: &'static [Work],
 }
 
@@ -52,6 +57,16 @@ const MACHINE: Machine =
 
 const KVM: &[&str] = &["kvm-amd"];
 
+/// Drivers of virtio devices, for guests.
+const GUEST_MODULES: &[&str] = &[
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_net",
+    "virtio_console",
+    "virtio-rng",
+    "vmw_vsock_virtio_transport",
+];
+
 /// What `cargo rig shell` boots.
 pub(crate) const SHELL: Suite = Suite {
     name: "shell",
@@ -61,6 +76,8 @@ pub(crate) const SHELL: Suite = Suite {
     modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "tun", "vhost_vsock"],
     files: &[],
     guests: &[Kernel::Stock6_1],
+    guest_modules: GUEST_MODULES,
+    programs: &[],
     work: &[],
 };
 
@@ -74,6 +91,8 @@ pub(crate) const SUITES: &[Suite] = &[
         modules: KVM,
         files: &["resources/reference-values"],
         guests: &[],
+        guest_modules: &[],
+        programs: &[],
         work: &[
             Work::Command {
                 name: "the main job, platform emulated",
@@ -83,7 +102,7 @@ pub(crate) const SUITES: &[Suite] = &[
                 name: "the main job, platform none",
                 command: &["ravelin", "run", "--json", "--platform", "none"],
             },
-            Work::Tests { package: "ravelin", except: &["linux"] },
+            Work::Tests { package: "ravelin", except: &["linux", "linux_devices"] },
             Work::Tests { package: "ravelin-tests", except: &["dependencies"] },
         ],
     },
@@ -92,10 +111,15 @@ pub(crate) const SUITES: &[Suite] = &[
         about: "Unmodified Linux guests on both platforms, from every kind of kernel image",
         kernel: Kernel::Stock6_1,
         machine: MACHINE,
-        modules: KVM,
+        modules: &["kvm-amd", "tun"],
         files: &[],
         guests: &[Kernel::Stock6_1, Kernel::Stock6_12],
-        work: &[Work::OnlyHere { package: "ravelin", target: "linux" }],
+        guest_modules: GUEST_MODULES,
+        programs: &["mke2fs", "socat"],
+        work: &[
+            Work::OnlyHere { package: "ravelin", target: "linux" },
+            Work::OnlyHere { package: "ravelin", target: "linux_devices" },
+        ],
     },
 ];
 

@@ -3,6 +3,7 @@
 use super::exit::ExitCode;
 use super::{evidence, images};
 use crate::control::client;
+use crate::machine::peripherals;
 use crate::{boot, config, kvm, layout, machine, runtime, vm};
 use std::io;
 use std::net::SocketAddr;
@@ -99,6 +100,7 @@ impl Error {
             Error::Runtime(runtime::Error::InUse(_)) => ExitCode::NameInUse,
             Error::Runtime(_) => ExitCode::RuntimeDirectory,
             Error::Machine(machine::Error::Vm(error)) => of_vm(error),
+            Error::Machine(machine::Error::Peripherals(error)) => of_peripherals(error),
             Error::Machine(_) => ExitCode::Internal,
             Error::Listen(..) => ExitCode::Listen,
             Error::Capture(..) => ExitCode::Capture,
@@ -131,7 +133,22 @@ fn of_config(error: &config::Error) -> ExitCode {
         config::Error::Memory(_) => ExitCode::SizeUnreadable,
         config::Error::Cpus(_) => ExitCode::BadCpus,
         config::Error::Serial(_) => ExitCode::BadSerial,
+        config::Error::Device { option: "--disk", .. } => ExitCode::BadDisk,
+        config::Error::Device { option: "--net", .. } => ExitCode::BadNet,
+        config::Error::Device { .. } => ExitCode::BadVsock,
+        config::Error::PeripheralCount(_) => ExitCode::Usage,
         config::Error::File(_) => ExitCode::BadFile,
+    }
+}
+
+fn of_peripherals(error: &peripherals::Error) -> ExitCode {
+    use peripherals::Error;
+    match error {
+        Error::Disk(_) => ExitCode::BadDisk,
+        Error::Net(_) | Error::Mac(_) => ExitCode::BadNet,
+        Error::Vsock(_) => ExitCode::BadVsock,
+        Error::Console(_) => ExitCode::RuntimeDirectory,
+        Error::Face(..) | Error::Pci(_) => ExitCode::Internal,
     }
 }
 

@@ -59,6 +59,9 @@ exit_codes! {
     BadCommandLine = 24, "bad-cmdline", "the kernel does not take that command line";
     BadCpus = 25, "bad-cpus", "no vCPU, or too many";
     BadSerial = 26, "bad-serial", "the console's file cannot be written, or stdout is taken";
+    BadDisk = 27, "bad-disk", "a disk is missing, in use, out of reach or no disk";
+    BadNet = 28, "bad-net", "a tap is missing, in use, out of reach or no tap";
+    BadVsock = 29, "bad-vsock", "the socket device's id or socket cannot be used";
     NoSuchVm = 30, "no-such-vm", "no VM has the name";
     VmDead = 31, "vm-dead", "the VM of that name is dead";
     NoSuchGpu = 32, "no-such-gpu", "the VM has no GPU of that number";

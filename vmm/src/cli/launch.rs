@@ -15,7 +15,8 @@ use crate::console::Console;
 use crate::control::api::VmInfo;
 use crate::control::router::Subject;
 use crate::control::server::ControlServer;
-use crate::machine::{Machine, SerialLine, SerialPorts};
+use crate::machine::peripherals::Peripherals;
+use crate::machine::{self, Machine, SerialLine, SerialPorts};
 use crate::memory::{Memory, Pages};
 use crate::platform::conversions::{ConversionLog, Counts};
 use crate::runtime::RuntimeRoot;
@@ -111,7 +112,12 @@ impl Launch<'_> {
             cpus: self.spec.cpus,
             guest: self.guest,
         };
-        let machine = Machine::new(config, &self.spec.gpus, ports)?;
+        let spec = self.spec;
+        let open =
+            || Peripherals::open(&spec.disks, &spec.nets, spec.vsock.as_ref(), directory.path());
+        let peripherals =
+            if linux { open().map_err(machine::Error::from)? } else { Peripherals::none() };
+        let machine = Machine::new(config, &spec.gpus, peripherals, ports)?;
         let subject = Subject {
             vm: describe(&name, self.spec, self.workload),
             since: Instant::now(),

@@ -145,6 +145,15 @@ fn spec(arguments: &RunArgs) -> Result<VmSpec, Error> {
             spec.gpus = gpus?;
         }
     }
+    if !arguments.disk.is_empty() {
+        spec.disks = arguments.disk.iter().map(|disk| disk.parse()).collect::<Result<_, _>>()?;
+    }
+    if !arguments.net.is_empty() {
+        spec.nets = arguments.net.iter().map(|net| net.parse()).collect::<Result<_, _>>()?;
+    }
+    if let Some(vsock) = &arguments.vsock {
+        spec.vsock = Some(vsock.parse()?);
+    }
     spec.kernel = arguments.kernel.clone().or(spec.kernel);
     spec.initrd = arguments.initrd.clone().or(spec.initrd);
     spec.cmdline = arguments.cmdline.clone().or(spec.cmdline);

@@ -103,6 +103,13 @@ fn linux_is_described_by_a_file_too() {
         cpus = 8
         serial = "file=/tmp/console"
         gpus = []
+        vsock = { cid = 33 }
+        [[disks]]
+        path = "root.img"
+        readonly = true
+        [[nets]]
+        tap = "tap0"
+        mac = "52:54:00:12:34:56"
     "#;
     let spec = VmSpec {
         kernel: Some("vmlinuz".into()),
@@ -111,6 +118,9 @@ fn linux_is_described_by_a_file_too() {
         cpus: 8,
         serial: SerialSpec::File("/tmp/console".into()),
         gpus: Vec::new(),
+        disks: vec![DiskSpec { path: "root.img".into(), readonly: true }],
+        nets: vec!["tap=tap0,mac=52:54:00:12:34:56".parse().unwrap()],
+        vsock: Some(VsockSpec { cid: 33, socket: None }),
         ..VmSpec::default()
     };
     assert_eq!(VmSpec::from_toml(file).as_ref(), Ok(&spec));
@@ -121,6 +131,10 @@ fn linux_is_described_by_a_file_too() {
     let small = VmSpec { memory: Size::mib(128), ..spec.clone() };
     assert!(matches!(small.check(), Err(Error::SizeTooSmall { .. })));
     assert_eq!(VmSpec { platform: Platform::None, ..small }.check(), Ok(()));
+    let crowd = VmSpec { disks: vec![spec.disks[0].clone(); 16], ..spec.clone() };
+    assert_eq!(crowd.check(), Err(Error::PeripheralCount(17)));
+    let host = VmSpec { vsock: Some(VsockSpec { cid: 2, socket: None }), ..spec.clone() };
+    assert!(matches!(host.check(), Err(Error::Device { option: "--vsock", .. })));
     let none = VmSpec { kernel: None, ..spec };
     assert!(none.check().is_err(), "the built-in guest has neither initrd nor command line");
 }
@@ -162,6 +176,9 @@ proptest! {
         let _ = format!("apm,{text}").parse::<GpuSpec>();
         let _ = text.parse::<Name>();
         let _ = text.parse::<Repeat>();
+        let _ = text.parse::<DiskSpec>();
+        let _ = text.parse::<NetSpec>();
+        let _ = text.parse::<VsockSpec>();
         let _ = VmSpec::from_toml(&text);
     }
 }

@@ -1,18 +1,19 @@
 //! One boot of Linux by the launcher: an initramfs with busybox and a script, and what came of it.
 
-#![allow(unreachable_pub, reason = "a module of a test")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
 #![allow(clippy::unwrap_used, reason = "tests fail by panics")]
 
-use cpio::newc::{Builder, ModeFileType, trailer};
+pub mod guest;
+mod initramfs;
+
 use serde_json::Value;
 use std::fmt;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where the rig has kernels: `SERIES/vmlinuz` and `SERIES/vmlinux`.
+/// Where the rig has kernels: `SERIES/vmlinuz`, `SERIES/vmlinux` and `SERIES/modules`.
 const KERNELS: &str = "/rig/guests";
 /// A static busybox, which the rig has too.
 const BUSYBOX: &str = "/bin/busybox";
@@ -62,7 +63,7 @@ impl Boot<'_> {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        fs::write(path("initrd"), initramfs(script)).unwrap();
+        fs::write(path("initrd"), initramfs::of(script, &[])).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_ravelin"));
         command
             .args(["run", "--json", "--platform", self.platform, "--memory", self.memory])
@@ -99,29 +100,4 @@ impl fmt::Display for Run {
         let Self { code, object, console, errors } = self;
         write!(f, "exit code {code}\n{object:#}\n{errors}\nconsole:\n{console}")
     }
-}
-
-/// An initramfs whose `/init` is a script for busybox.
-fn initramfs(script: &str) -> Vec<u8> {
-    let init = format!(
-        "#!/bin/busybox sh\n\
-         /bin/busybox mkdir -p /proc /sys\n\
-         /bin/busybox mount -t proc proc /proc\n\
-         /bin/busybox mount -t sysfs sysfs /sys\n\
-         nproc() {{ /bin/busybox nproc; }}; grep() {{ /bin/busybox grep \"$@\"; }}\n\
-         cat() {{ /bin/busybox cat \"$@\"; }}; head() {{ /bin/busybox head \"$@\"; }}\n\
-         {script}\n"
-    );
-    let mut archive = Vec::new();
-    let mut add = |name: &str, mode: u32, kind, bytes: &[u8]| {
-        let builder = Builder::new(name).mode(mode).set_mode_file_type(kind);
-        let mut writer = builder.write(&mut archive, bytes.len() as u32);
-        writer.write_all(bytes).unwrap();
-        writer.finish().unwrap();
-    };
-    add("bin", 0o755, ModeFileType::Directory, &[]);
-    add("bin/busybox", 0o755, ModeFileType::Regular, &fs::read(BUSYBOX).unwrap());
-    add("init", 0o755, ModeFileType::Regular, init.as_bytes());
-    trailer(&mut archive).unwrap();
-    archive
 }
