@@ -4,10 +4,24 @@
 
 use alloc::vec::Vec;
 
+use crate::message::vendor::VendorDefined;
+use crate::requester::Ask;
+use crate::test_support::conversation::Setup;
 use crate::version::Version;
 
 mod requester;
 mod responder;
+
+/// What is asked in a session, all of it short enough for one piece.
+fn asks(version: Version) -> Vec<Ask> {
+    let short = |ask| match ask {
+        Ask::VendorDefined(fields) => {
+            Ask::VendorDefined(VendorDefined { payload: Vec::from([1, 2, 3]), ..fields })
+        }
+        ask => ask,
+    };
+    Setup::everything(version).asks.into_iter().map(short).collect()
+}
 
 /// Lengths below a message's own.
 fn lengths(whole: usize) -> impl Iterator<Item = usize> {

@@ -29,6 +29,7 @@ use crate::session::{SecuredSession, Under};
 use crate::transcript::MeasurementLog;
 use crate::transport::Message;
 use crate::version::Version;
+use crate::wire::value;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +109,11 @@ enum Due {
     Heartbeat,
     KeyUpdate(KeyUpdate),
     Measurements(Box<AskedMeasurements>),
-    VendorDefined,
+    /// Whose the request was: nobody else's answer will do.
+    VendorDefined {
+        standard_id: u16,
+        vendor_id: Vec<u8>,
+    },
     End,
 }
 
@@ -271,7 +276,9 @@ impl Live {
                 (asked.request.clone(), Due::Measurements(Box::new(asked)))
             }
             Ask::VendorDefined(fields) => {
-                (VendorDefinedRequest(fields).encode(version), Due::VendorDefined)
+                let (standard_id, vendor_id) = (fields.standard_id, fields.vendor_id.clone());
+                let request = VendorDefinedRequest(fields).encode(version);
+                (request, Due::VendorDefined { standard_id, vendor_id })
             }
             Ask::End => (EndSession { clear_negotiated_state: false }.encode(version), Due::End),
         })
@@ -310,8 +317,14 @@ impl Live {
                 let response = asked.judge(&self.key, vca, &mut self.measurements, answer)?;
                 done(Answer::Measurements(response))
             }
-            Due::VendorDefined => {
+            Due::VendorDefined { standard_id, vendor_id } => {
                 let (VendorDefinedResponse(fields), _) = answer.decode(version, ())?;
+                if fields.standard_id != standard_id {
+                    return Err(value("StandardID", fields.standard_id).into());
+                }
+                if fields.vendor_id != vendor_id {
+                    return Err(value("VendorID", fields.vendor_id.len() as u64).into());
+                }
                 done(Answer::VendorDefined(fields))
             }
             Due::End => {

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use std::vec;
 
-use super::{flipped, lengths};
+use super::{asks, flipped, lengths};
 use crate::measurements::TranscriptError;
 use crate::message::capabilities::Flags;
 use crate::message::code::*;
@@ -88,6 +88,8 @@ fn expected(version: Version, response: &[u8], at: usize, proof: Found) -> Vec<F
     let reserved = if proof == Found::Challenge { proof } else { Nothing };
     match (response[1], at) {
         (_, 0) => vec![Found::Version],
+        // One of its bits makes it an ERROR, of a code that does not exist.
+        (VENDOR_DEFINED_RESPONSE, 1) => vec![Found::Code, Value("ErrorCode")],
         (_, 1) => vec![Found::Code],
         (VERSION, 5) => vec![Length],
         (VERSION, 6..) => vec![Found::NoVersion, proof],
@@ -131,6 +133,10 @@ fn expected(version: Version, response: &[u8], at: usize, proof: Found) -> Vec<F
         (KEY_EXCHANGE_RSP, _) => vec![Found::Signature],
         (FINISH_RSP, _) => vec![Found::Record],
         (HEARTBEAT_ACK | END_SESSION_ACK, _) => vec![Nothing],
+        (VENDOR_DEFINED_RESPONSE, 4 | 5) => vec![Value("StandardID")],
+        (VENDOR_DEFINED_RESPONSE, 6 | 9 | 10) => vec![Length],
+        (VENDOR_DEFINED_RESPONSE, 7 | 8) => vec![Value("VendorID")],
+        (VENDOR_DEFINED_RESPONSE, _) => vec![Nothing],
         (KEY_UPDATE_ACK, 2) => vec![Value("Key Operation"), NotAgreed("Tag")],
         (KEY_UPDATE_ACK, _) => vec![NotAgreed("Tag")],
         (MEASUREMENTS, _) => {
@@ -218,11 +224,10 @@ fn change_all(version: Version) {
     let measured = Setup { before, ..Setup::bare(version) };
     change_each(&measured, |code| code == MEASUREMENTS, Found::Measurements);
 
-    let asks = Setup::everything(version).asks.into_iter();
-    let asks = asks.filter(|ask| !matches!(ask, Ask::VendorDefined(_) | Ask::Measurements { .. }));
+    let asks = asks(version).into_iter().filter(|ask| !matches!(ask, Ask::Measurements { .. }));
     let features = Flags::HBEAT | Flags::KEY_UPD;
     let session = Setup { features, asks: asks.collect(), ..Setup::bare(version) };
-    let acks = [HEARTBEAT_ACK, KEY_UPDATE_ACK, END_SESSION_ACK];
+    let acks = [HEARTBEAT_ACK, KEY_UPDATE_ACK, VENDOR_DEFINED_RESPONSE, END_SESSION_ACK];
     change_each(&session, |code| acks.contains(&code), Found::Signature);
 }
 

@@ -226,7 +226,7 @@ fn a_response_that_is_not_ready_must_be_the_one_that_was_asked_for() {
         let mut later = LATER;
         later[at] = wrong;
         let answer = ends.error(ErrorCode::ResponseNotReady, &later);
-        let refused = Error::Malformed(crate::wire::value(field, wrong));
+        let refused = Error::Malformed(value(field, wrong));
         assert_eq!(ends.session.receive(&answer), Err(refused));
         assert_eq!(ends.session.ask(Ask::Heartbeat), Err(Error::NotStarted));
     }
@@ -324,4 +324,17 @@ fn a_refused_question_starts_the_measurement_log_anew_at_both_ends() {
     assert!(matches!(unknown, Err(Error::Refused { .. })));
     let signature = Some(SignatureRequest { nonce: [3; 32], slot: 0 });
     assert!(matches!(ends.ask(measure(signature)), Ok(Answer::Measurements(_))));
+}
+
+#[test]
+fn another_vendors_answer_is_refused() {
+    for (at, field, found) in [(4, "StandardID", 2u64), (7, "VendorID", 2)] {
+        let mut ends = ends(Version::V1_2, FEATURES);
+        ends.session.ask(Ask::VendorDefined(vendor(1))).unwrap();
+        let mut answer = VendorDefinedResponse(vendor(1)).encode(Version::V1_2);
+        answer[at] ^= 1;
+        let answer = ends.answer_with(&answer);
+        let refused = Error::Malformed(value(field, found));
+        assert_eq!(ends.session.receive(&answer), Err(refused));
+    }
 }
