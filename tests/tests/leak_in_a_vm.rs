@@ -152,6 +152,8 @@ fn leaks(image: &'static [u8], mode: ModeSpec) -> Vec<&'static str> {
         guest: Guest::Builtin(Builtin {
             image,
             parameters: format!("workload=digits repeat={ROUNDS}"),
+            hints: String::new(),
+            host_data: [0; 32],
             payload: payload(),
         }),
     };

@@ -134,13 +134,20 @@ struct RunArgs {
     /// Classify your own images: N x 64 or N x 8 x 8 values from 0 (paper) to 16 (ink)
     #[arg(long, value_name = "FILE.npy|FILE.csv")]
     images: Option<PathBuf>,
-    /// Save what the GPUs present to the guest, for `ravelin verify apm DIR`
+    /// Save what the GPUs present to the guest and the guest's own report on them, for `ravelin verify
+    /// composite DIR`, or the GPUs alone for `ravelin verify apm DIR`
     #[arg(long, value_name = "DIR")]
     save_evidence: Option<PathBuf>,
     /// The nonce that the GPUs must answer, from who will verify: 64 hexadecimal digits [default:
     /// the guest's own]
     #[arg(long, value_name = "HEX", requires = "save_evidence")]
     nonce: Option<evidence::Nonce>,
+    /// The policy that the evidence will be judged by: the guest's report binds its digest
+    #[arg(long, value_name = "FILE.toml", requires = "save_evidence")]
+    policy: Option<PathBuf>,
+    /// What the guest's report shall say as HOST_DATA: 64 hexadecimal digits [default: zeros]
+    #[arg(long, value_name = "HEX", requires = "save_evidence")]
+    host_data: Option<evidence::bound::HostData>,
     /// A TOML file with the same words; options on the command line win
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,

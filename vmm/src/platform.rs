@@ -37,6 +37,11 @@ impl Platform {
         self == Platform::Emulated
     }
 
+    /// Whether an AMD-SP signs reports on the guest, if only an emulated one.
+    pub fn signs_reports(self) -> bool {
+        self == Platform::Emulated
+    }
+
     /// Prepares a VM that has no vCPU yet: on `emulated`, accesses to the SEV MSRs come to us.
     pub(crate) fn prepare(self, vm: &VmFd) -> Result<(), kvm_ioctls::Error> {
         if self == Platform::None {

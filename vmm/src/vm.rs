@@ -19,6 +19,8 @@ use crate::platform::Platform;
 use crate::platform::conversions::{ConversionLog, Hypercalls};
 use crate::platform::cpuid::{self, GuestCpuid};
 use crate::platform::emulated::GhcbProtocol;
+use crate::platform::emulated::launch::{self, launch};
+use crate::platform::emulated::secure_processor::SecureProcessor;
 use crate::vcpu::{self, Buses, Encryption, Exit, Model, Vcpu};
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use std::io;
@@ -64,9 +66,13 @@ pub enum Guest {
 pub struct Builtin {
     /// The guest, an ELF file; [`image::BUILTIN`] unless you have another.
     pub image: &'static [u8],
-    /// What follows `platform=`, `ecam=` and `tsc_khz=` on the guest's command line:
+    /// What follows `platform=` and `ecam=` on the guest's command line, which is measured:
     /// space-separated `key=value`.
     pub parameters: String,
+    /// What follows `tsc_khz=` in the guest's hints, which are not: the same.
+    pub hints: String,
+    /// HOST_DATA of the guest's reports.
+    pub host_data: [u8; 32],
     /// The workload's payload.
     pub payload: Vec<u8>,
 }
@@ -95,6 +101,9 @@ pub enum Error {
     /// The guest could not be loaded.
     #[error("the guest cannot be loaded")]
     Boot(#[from] boot::Error),
+    /// The guest could not be launched.
+    #[error("the guest cannot be launched")]
+    Launch(#[from] launch::Error),
     /// KVM refused a step.
     #[error("KVM refused to {0}")]
     Step(&'static str, #[source] kvm_ioctls::Error),
@@ -116,6 +125,7 @@ enum Event {
 pub struct Vm {
     layout: Layout,
     memory: Arc<Memory>,
+    measurement: Option<[u8; 48]>,
     fd: Arc<VmFd>,
     vcpus: Vec<Vcpu>,
     sender: Sender<Event>,
@@ -155,22 +165,31 @@ impl Vm {
             }
         };
 
+        // Empty until a guest has been launched through it; Linux is not yet.
+        let secure_processor = Arc::<OnceLock<SecureProcessor>>::default();
         let model = Model { cpuid: &cpuid, cpus, memory_types: linux };
         let mut vcpus = Vec::with_capacity(cpus.into());
         for id in 0..cpus {
             let encryption = cpuid.c_bit.map(|_| Encryption {
-                ghcb: GhcbProtocol::new(memory.clone(), cpuid.clone()),
+                ghcb: GhcbProtocol::new(memory.clone(), cpuid.clone(), secure_processor.clone()),
                 hypercalls: hypercalls.clone(),
             });
             vcpus.push(Vcpu::new(&fd, id, &model, encryption)?);
         }
         let first = vcpus.first().ok_or(Error::Cpus(0))?;
         long_mode::write_tables(memory.private(), cpuid.c_bit)?;
+        let mut measurement = None;
         let entry = match config.guest {
             Guest::Builtin(guest) => {
                 let tsc_khz = first.tsc_khz();
                 let tsc_khz = tsc_khz.map_err(|error| Error::Step("tell the TSC rate", error))?;
-                guest.load(platform, &layout, memory.private(), tsc_khz)?
+                let (entry, end) = guest.load(platform, &layout, memory.private(), tsc_khz)?;
+                if platform.splits_memory() {
+                    let launched = launch(memory.private(), end, guest.host_data)?;
+                    measurement = Some(launched.measurement());
+                    secure_processor.get_or_init(|| SecureProcessor::new(launched));
+                }
+                entry
             }
             Guest::Linux(guest) => {
                 let (map, tables) = (MemoryMap::new(&layout), acpi::Tables::new(&layout, cpus));
@@ -183,7 +202,17 @@ impl Vm {
 
         let (sender, events) = mpsc::channel();
         let first_instruction = Arc::default();
-        Ok(Vm { layout, memory, fd, vcpus, sender, events, first_instruction, conversions })
+        Ok(Vm {
+            layout,
+            memory,
+            measurement,
+            fd,
+            vcpus,
+            sender,
+            events,
+            first_instruction,
+            conversions,
+        })
     }
 
     /// Where memory, configuration space and BARs are.
@@ -194,6 +223,11 @@ impl Vm {
     /// Guest memory: for devices, its shared side and its page states.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
+    }
+
+    /// The guest's launch digest; `None` on a platform that measures nothing, and for Linux.
+    pub fn measurement(&self) -> Option<[u8; 48]> {
+        self.measurement
     }
 
     /// The way of interrupts into the guest.
@@ -269,27 +303,29 @@ impl Vm {
 }
 
 impl Builtin {
-    /// Puts the guest, its payload and what it is told into memory.
+    /// Puts the guest, its payload and what it is told into memory. Where it begins, and where all of
+    /// it ends.
     fn load(
         &self,
         platform: Platform,
         layout: &Layout,
         memory: &GuestMemoryMmap,
         tsc_khz: u32,
-    ) -> Result<Entry, boot::Error> {
+    ) -> Result<(Entry, u64), boot::Error> {
         let loaded = image::load(memory, self.image, &self.payload)?;
+        let end = loaded.payload + self.payload.len() as u64;
         let (ecam, parameters) = (layout.ecam, &self.parameters);
         let ranges: Vec<_> = layout.memory.iter().map(|range| (range.clone(), Kind::Ram)).collect();
         let info = StartInfo {
             ranges: &ranges,
-            command_line: &format!(
-                "platform={platform} ecam={ecam:#x} tsc_khz={tsc_khz} {parameters}"
-            ),
-            module: loaded.payload..loaded.payload + self.payload.len() as u64,
+            command_line: &format!("platform={platform} ecam={ecam:#x} {parameters}"),
+            hints: Some(&format!("tsc_khz={tsc_khz} {}", self.hints)),
+            module: loaded.payload..end,
             rsdp: 0,
         };
         info.write(memory)?;
-        Ok(Entry::LongMode { instruction: loaded.entry, argument: start_info::ADDRESS })
+        let (instruction, argument) = (loaded.entry, start_info::ADDRESS);
+        Ok((Entry::LongMode { instruction, argument }, end))
     }
 }
 

@@ -7,6 +7,8 @@
 //! or a refusal with a code that never changes its meaning. Who wants to see every step hands
 //! [`verify::examine`] something that takes [`check`]s as they are made.
 //!
+//! [`composite`] is what ties the evidence of a guest's GPUs to the guest's own report.
+//!
 //! The crate is `no_std` and has no I/O: the guest's driver uses it with documents that are part of
 //! its measured image, a relying party with documents of its own choice.
 
@@ -16,6 +18,7 @@ extern crate alloc;
 
 pub mod check;
 mod codes;
+pub mod composite;
 pub mod corim;
 pub mod evidence;
 pub mod policy;

@@ -17,13 +17,14 @@ const PROFILE: &str = "guest";
 /// The guest's linker script, from the workspace's root.
 const SCRIPT: &str = "resources/guest/guest.ld";
 /// What the guest is made of, from the workspace's root.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     "Cargo.toml",
     "Cargo.lock",
     "confidential/attestation",
     "confidential/channel",
     "confidential/dice",
     "confidential/driver",
+    "confidential/guest-message",
     "confidential/snp",
     "confidential/spdm",
     "gpu-abi",

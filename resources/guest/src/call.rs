@@ -1,6 +1,6 @@
 //! What user mode asks of the supervisor: the numbers, and the calls themselves.
 //!
-//! Three calls and no more. Console, report and power-off need none, since user mode does its own
+//! Four calls and no more. Console, report and power-off need none, since user mode does its own
 //! port I/O.
 //!
 //! A call is the instruction `ud2` with [`MAGIC`] in RAX: an exception is the one way to CPL 0 that
@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 use core::arch::asm;
+use ravelin_snp::ghcb::guest_request::Status;
 
 /// In the upper half of RAX: the `ud2` is a call. The number is in the lower half.
 pub const MAGIC: u32 = 0x5261_766c;
@@ -23,6 +24,8 @@ pub mod number {
     pub const MAP_DEVICE: u32 = 2;
     /// Halt until an interrupt: most nanoseconds.
     pub const WAIT: u32 = 3;
+    /// Send a message to the AMD-SP: address of the shared pages, number of those behind the second.
+    pub const GUEST_REQUEST: u32 = 4;
 }
 
 /// To [`number::CONVERT`]: the guest alone shall see the pages.
@@ -39,6 +42,9 @@ pub const REFUSED: u64 = 2;
 /// No room for page tables.
 pub const NO_ROOM: u64 = 3;
 
+/// Of [`number::GUEST_REQUEST`]: the host has made the request. The other bits are SW_EXITINFO2.
+pub const ANSWERED: u64 = 1 << 63;
+
 /// Bytes of the pages that the supervisor maps and converts.
 pub const LARGE_PAGE: u64 = 2 << 20;
 
@@ -54,7 +60,7 @@ pub enum Error {
     #[error("the supervisor does not do that to these pages")]
     NotAllowed,
     /// The host refused.
-    #[error("the host refused the conversion")]
+    #[error("the host refused the request")]
     Refused,
     /// Too much device memory.
     #[error("the supervisor has no page table left for device memory")]
@@ -83,7 +89,30 @@ pub fn wait(nanoseconds: u32) {
     let _ = call(number::WAIT, nanoseconds.into(), 0, 0);
 }
 
+/// Sends the guest message in the first page at `address` to the AMD-SP. The answer is in the second;
+/// `certificates` pages behind it take the host's certificates, if there are any. What the host says
+/// became of it; the answer itself is another matter.
+///
+/// # Errors
+/// The pages are not user memory, or the host does not know the request.
+pub fn guest_request(address: u64, certificates: u64) -> Result<Status, Error> {
+    match raw(number::GUEST_REQUEST, address, certificates, 0) {
+        answered if answered & ANSWERED != 0 => Ok(Status::decode(answered & !ANSWERED)),
+        REFUSED => Err(Error::Refused),
+        _ => Err(Error::NotAllowed),
+    }
+}
+
 fn call(number: u32, a: u64, b: u64, c: u64) -> Result<(), Error> {
+    match raw(number, a, b, c) {
+        DONE => Ok(()),
+        REFUSED => Err(Error::Refused),
+        NO_ROOM => Err(Error::NoRoom),
+        _ => Err(Error::NotAllowed),
+    }
+}
+
+fn raw(number: u32, a: u64, b: u64, c: u64) -> u64 {
     let result: u64;
     let number = u64::from(MAGIC) << 32 | u64::from(number);
     // SAFETY: the supervisor keeps what the C calling convention keeps, RSP included; it touches
@@ -98,10 +127,5 @@ fn call(number: u32, a: u64, b: u64, c: u64) -> Result<(), Error> {
             clobber_abi("sysv64"),
         );
     }
-    match result {
-        DONE => Ok(()),
-        REFUSED => Err(Error::Refused),
-        NO_ROOM => Err(Error::NoRoom),
-        _ => Err(Error::NotAllowed),
-    }
+    result
 }

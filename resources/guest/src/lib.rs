@@ -21,6 +21,7 @@ pub mod ports;
 pub mod processor;
 pub mod report;
 pub mod rng;
+pub mod secure_processor;
 pub mod shared;
 pub mod start_info;
 pub mod workload;

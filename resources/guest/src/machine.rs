@@ -5,15 +5,17 @@ use crate::clock::TscClock;
 use crate::parameters::{self, Parameters};
 use crate::pci::{self, Function};
 use crate::rng::HardwareRng;
+use crate::secure_processor::SecureProcessor;
 use crate::shared::{Arena, Piece};
 use alloc::vec::Vec;
 use ravelin_gpu_abi::{PCI_DEVICE_ID, PCI_VENDOR_ID};
 
 /// The machine, as the user program's start found it.
-#[derive(Debug)]
 pub struct Machine {
-    /// The command line.
+    /// The command line: what the guest is for.
     pub parameters: Parameters<'static>,
+    /// What may differ at each start and must decide nothing: no launch measures it.
+    pub hints: Parameters<'static>,
     /// What the launcher gave the guest to work on; readable by the host before it started the
     /// guest, so no secret.
     pub payload: &'static [u8],
@@ -21,21 +23,13 @@ pub struct Machine {
     pub clock: TscClock,
     /// Randomness.
     pub rng: HardwareRng,
-    pub(crate) arena: Arena,
+    /// The AMD-SP, where there is one.
+    pub secure_processor: Option<SecureProcessor>,
+    /// Memory that is shared with the host.
+    pub arena: Arena,
 }
 
 impl Machine {
-    /// A machine over a shared arena.
-    pub fn new(
-        parameters: Parameters<'static>,
-        payload: &'static [u8],
-        clock: TscClock,
-        rng: HardwareRng,
-        arena: Arena,
-    ) -> Self {
-        Self { parameters, payload, clock, rng, arena }
-    }
-
     /// The APM GPUs on the bus, in the order of their device numbers, with their registers mapped.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The command line: space-separated `key=value`.
+//! The command line and the hints: space-separated `key=value`.
 
 /// Why a parameter cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,6 +7,8 @@ use core::ops::Range;
 
 /// The page at address 0 is left alone.
 pub const FIRST: u64 = 4096;
+/// What the VMM tells ends here. The secrets page is next, where there is an AMD-SP to fill it.
+pub const SECRETS: u64 = 0xb000;
 
 /// "xEn3" (Xen public headers, `XEN_HVM_START_MAGIC_VALUE`).
 const MAGIC: u32 = 0x336e_c578;
@@ -14,7 +16,9 @@ const MAGIC: u32 = 0x336e_c578;
 const SIZE: u64 = 56;
 /// More ranges or bytes than these are not looked at.
 const MOST_RANGES: u32 = 64;
-const LONGEST_COMMAND_LINE: u64 = 4096;
+const LONGEST_TEXT: u64 = 4096;
+/// Bytes of an entry in the list of modules.
+const MODULE_SIZE: u64 = 32;
 
 /// Why the guest knows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +29,7 @@ pub enum Error {
     /// It is another structure.
     #[error("start_info has magic {0:#x}")]
     Magic(u32),
-    /// The command line is no text or does not end.
+    /// The command line, or the hints, are no text or do not end.
     #[error("the command line is no text")]
     CommandLine,
 }
@@ -33,8 +37,10 @@ pub enum Error {
 /// What start_info says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartInfo<'a> {
-    /// Space-separated `key=value`.
+    /// Space-separated `key=value`; measured, where anything is.
     pub command_line: &'a str,
+    /// The same, from the second module; never measured. Empty where there is none.
+    pub hints: &'a str,
     /// Where the first module is, unchecked; empty where there is none.
     pub payload: Range<u64>,
     /// Address behind the first range of memory, the one that begins at 0.
@@ -53,26 +59,33 @@ impl<'a> StartInfo<'a> {
         if magic != MAGIC {
             return Err(Error::Magic(magic));
         }
-        let command_line = u64_at(header, 24);
-        let left = (FIRST + memory.len() as u64).saturating_sub(command_line);
-        let text = slice(memory, command_line, left.min(LONGEST_COMMAND_LINE))?;
-        let end = text.iter().position(|byte| *byte == 0).ok_or(Error::CommandLine)?;
-        let command_line = core::str::from_utf8(&text[..end]).map_err(|_| Error::CommandLine)?;
-
-        let payload = match u32_at(header, 12) {
-            0 => 0..0,
-            _ => {
-                let module = slice(memory, u64_at(header, 16), 32)?;
-                let (start, length) = (u64_at(module, 0), u64_at(module, 8));
-                start..start.checked_add(length).ok_or(Error::Outside(start))?
+        let command_line = text(memory, u64_at(header, 24))?;
+        let module = |index: u32| {
+            if index >= u32_at(header, 12) {
+                return Ok(0..0);
             }
+            let list = u64_at(header, 16);
+            let entry = list.checked_add(MODULE_SIZE * u64::from(index));
+            let entry = slice(memory, entry.ok_or(Error::Outside(list))?, MODULE_SIZE)?;
+            let (start, length) = (u64_at(entry, 0), u64_at(entry, 8));
+            Ok(start..start.checked_add(length).ok_or(Error::Outside(start))?)
         };
+        let (payload, hints) = (module(0)?, module(1)?);
+        let hints = if hints.is_empty() { "" } else { text(memory, hints.start)? };
         let ranges = u64::from(u32_at(header, 48).min(MOST_RANGES));
         let map = slice(memory, u64_at(header, 40), 24 * ranges)?;
         let low = map.chunks_exact(24).find(|entry| u64_at(entry, 0) == 0);
         let memory_end = low.map_or(0, |entry| u64_at(entry, 8));
-        Ok(Self { command_line, payload, memory_end })
+        Ok(Self { command_line, hints, payload, memory_end })
     }
+}
+
+/// The text at this address, up to its NUL.
+fn text(memory: &[u8], address: u64) -> Result<&str, Error> {
+    let left = (FIRST + memory.len() as u64).saturating_sub(address);
+    let text = slice(memory, address, left.min(LONGEST_TEXT))?;
+    let end = text.iter().position(|byte| *byte == 0).ok_or(Error::CommandLine)?;
+    core::str::from_utf8(&text[..end]).map_err(|_| Error::CommandLine)
 }
 
 fn slice(memory: &[u8], address: u64, length: u64) -> Result<&[u8], Error> {
@@ -119,9 +132,21 @@ mod tests {
     fn command_line_payload_and_memory_are_found() {
         let memory = memory(b"a=1 b=2\0", 0x1300);
         let info = StartInfo::read(&memory, 0x1100).unwrap();
-        let expected =
-            StartInfo { command_line: "a=1 b=2", payload: 0x5000..0x5003, memory_end: 64 << 20 };
+        let mut expected = StartInfo {
+            command_line: "a=1 b=2",
+            hints: "",
+            payload: 0x5000..0x5003,
+            memory_end: 64 << 20,
+        };
         assert_eq!(info, expected);
+
+        let mut memory = memory.clone();
+        memory[0x10c] = 2;
+        memory[0x220..0x228].copy_from_slice(&0x3000_u64.to_le_bytes());
+        memory[0x228] = 1;
+        memory[0x2000..0x2004].copy_from_slice(b"c=3\0");
+        expected.hints = "c=3";
+        assert_eq!(StartInfo::read(&memory, 0x1100), Ok(expected));
     }
 
     #[test]

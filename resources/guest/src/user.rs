@@ -17,6 +17,7 @@ use ravelin_guest::machine::Machine;
 use ravelin_guest::parameters::Parameters;
 use ravelin_guest::ports::{Serial, power_off};
 use ravelin_guest::rng::HardwareRng;
+use ravelin_guest::secure_processor::SecureProcessor;
 use ravelin_guest::shared::Arena;
 use ravelin_guest::start_info::{self, StartInfo};
 use ravelin_guest::workload::{self, Failure};
@@ -65,11 +66,11 @@ fn run(start_info: u64) -> Result<(), Failure> {
             message: "the processor shows no AES-NI and PCLMULQDQ".into(),
         });
     }
-    // SAFETY: what the VMM left, mapped for reading up to the supervisor's page, never written to.
+    // SAFETY: what the VMM left, up to the secrets page, never written to.
     let low = unsafe {
         slice::from_raw_parts(
             start_info::FIRST as *const u8,
-            (LARGE_PAGE - start_info::FIRST) as usize,
+            (start_info::SECRETS - start_info::FIRST) as usize,
         )
     };
     let info =
@@ -87,15 +88,34 @@ fn run(start_info: u64) -> Result<(), Failure> {
         let payload = slice::from_raw_parts(memory.payload.start as *const u8, length);
         (payload, Arena::share(memory.arena, ARENA_SIZE))
     };
-    let arena = arena.map_err(|error| Failure::new("no-shared-memory", &error))?;
+    let mut arena = arena.map_err(|error| Failure::new("no-shared-memory", &error))?;
     let parameters = Parameters::new(info.command_line);
-    let clock = TscClock::new(parameters.required("tsc_khz")?);
+    let hints = Parameters::new(info.hints);
+    let clock = TscClock::new(hints.required("tsc_khz")?);
+    // SAFETY: memory that the VMM left, private, to which nothing else refers.
+    let secrets = unsafe { take_page(start_info::SECRETS) };
+    let secure_processor = SecureProcessor::new(secrets, &mut arena);
     let rng = HardwareRng::new().ok_or_else(|| Failure {
         code: "no-hardware-randomness",
         message: "the processor has no working RDRAND".into(),
     })?;
     report::send(&Event::Ready { guest: "builtin".into() });
-    workload::run(&mut Machine::new(parameters, payload, clock, rng, arena))
+    let machine = Machine { parameters, hints, payload, clock, rng, secure_processor, arena };
+    workload::run(&mut { machine })
+}
+
+/// Takes a page out of memory: it is zeros afterwards.
+///
+/// # Safety
+/// The page is mapped, and nothing refers to it.
+unsafe fn take_page(address: u64) -> [u8; 4096] {
+    let page = address as *mut [u8; 4096];
+    // SAFETY: the caller's.
+    unsafe {
+        let bytes = page.read_volatile();
+        page.write_volatile([0; 4096]);
+        bytes
+    }
 }
 
 /// Who gets which memory behind the image.

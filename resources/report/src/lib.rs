@@ -49,6 +49,10 @@ pub enum Event {
         #[serde(flatten)]
         evidence: Evidence,
     },
+    /// The guest's own report, which binds what all its GPUs have presented; only where the launcher
+    /// asks for evidence and there is an AMD-SP. Behind the evidence of all GPUs, and again behind each
+    /// new one.
+    Report(GuestReport),
     /// A GPU's session ended without the driver wanting it; the driver attests anew.
     GpuLost {
         /// Place of the GPU.
@@ -85,6 +89,35 @@ pub struct Evidence {
     pub nonce: String,
     /// The guest's share in KEY_EXCHANGE, 96 bytes.
     pub exchange_key: String,
+}
+
+/// A guest's report and what it binds. Public by nature. Every field is base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestReport {
+    /// SEV-SNP attestation report, 1,184 bytes.
+    pub report: String,
+    /// Certificate of the intermediate, DER; empty where the host gave none. The root's is not here:
+    /// whoever verifies has pinned their own.
+    pub ask: String,
+    /// Certificate of the key that signed the report; the same.
+    pub vcek: String,
+    /// What REPORT_DATA is a digest of.
+    #[serde(flatten)]
+    pub statement: Statement,
+}
+
+/// What a guest says about itself and its GPUs: with a schema, a file "ravelin.guest/1". Every field is
+/// base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The nonce that it answers, 32 bytes.
+    pub nonce: String,
+    /// Its public key, 97 bytes: P-384, SEC1, uncompressed.
+    pub key: String,
+    /// SHA-384 of the policy that it was told of; null where it was told of none.
+    pub policy: Option<String>,
+    /// A digest of what each GPU has presented, 48 bytes, in the order of their places.
+    pub gpus: Vec<String>,
 }
 
 /// One pass of a workload on one GPU.

@@ -152,6 +152,7 @@ impl Linux {
                 let info = start_info::StartInfo {
                     ranges: map.entries(),
                     command_line: &self.command_line,
+                    hints: None,
                     module: placement.initrd,
                     rsdp: acpi::ADDRESS,
                 };

@@ -88,6 +88,8 @@ fn measure(
         guest: Guest::Builtin(Builtin {
             image: read_image(arguments.guest_image.as_deref())?,
             parameters: format!("workload=bench size={} chunk={}", size.0, chunk.0),
+            hints: String::new(),
+            host_data: [0; 32],
             payload: Vec::new(),
         }),
         reference: None,

@@ -1,12 +1,16 @@
-//! `--save-evidence`: what the GPUs have presented to the guest, in a file for a verifier.
+//! `--save-evidence`: what the GPUs have presented to the guest, and the guest's own report that binds it,
+//! in files for a verifier.
 //!
-//! The file has schema "ravelin.evidence/1", which docs/verify.md describes. It is written as soon as
+//! [`guest`] has the report's. The GPUs' file has schema "ravelin.evidence/1", which docs/verify.md describes. It is written as soon as
 //! every GPU of the VM has presented something, and again after each new attestation; never with
 //! fewer GPUs, since a verdict on some of them would pass for one on all. Nothing in it is believed
 //! here: it only has to have the form.
 
+pub(super) mod bound;
+mod guest;
+
 use base64ct::{Base64, Encoding};
-use ravelin_report::Evidence;
+use ravelin_report::{Evidence, GuestReport};
 use serde::Serialize;
 use std::fs;
 use std::io;
@@ -33,6 +37,11 @@ pub enum Error {
     /// GPUs without protection have nothing to present.
     #[error("no evidence is saved: GPU {0} has presented none, as one in mode off does not")]
     Missing(usize),
+    /// The guest has not shown a report.
+    #[error(
+        "the guest has shown no report of its own; `ravelin verify apm` can still judge the GPUs"
+    )]
+    NoReport,
 }
 
 /// A relying party's nonce, in hexadecimal digits.
@@ -64,8 +73,19 @@ pub(super) struct EvidenceFile {
     directory: PathBuf,
     /// By the places of the GPUs.
     gpus: Vec<Option<Evidence>>,
+    /// Whether the guest must show a report of its own, and whether it has.
+    report: Expected,
     /// How it went the last time that it was written.
     written: Option<io::Result<()>>,
+}
+
+/// The guest's report, by what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// Nobody signs reports on this platform.
+    No,
+    Yes,
+    Shown,
 }
 
 #[derive(Serialize)]
@@ -75,22 +95,36 @@ struct Document<'a> {
 }
 
 impl EvidenceFile {
-    /// The file in this directory, which is made if it is not there, for so many GPUs. Evidence of
-    /// an earlier run is removed.
+    /// The file in this directory, which is made if it is not there, for so many GPUs; `report`:
+    /// together with a report of the guest's. Evidence of an earlier run is removed.
     ///
     /// # Errors
     /// The directory cannot be made or written.
-    pub(super) fn new(directory: &Path, gpus: usize) -> Result<Self, Error> {
+    pub(super) fn new(directory: &Path, gpus: usize, report: bool) -> Result<Self, Error> {
         let failed = |error| Error::System(directory.into(), error);
         fs::create_dir_all(directory).map_err(failed)?;
         match fs::remove_file(directory.join(FILE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
+        guest::remove(directory).map_err(failed)?;
         // What cannot be written in the end had better be known now.
         let probe = directory.join(NEW_FILE);
         fs::write(&probe, "").and_then(|()| fs::remove_file(probe)).map_err(failed)?;
-        Ok(Self { directory: directory.into(), gpus: vec![None; gpus], written: None })
+        let report = if report { Expected::Yes } else { Expected::No };
+        let gpus = vec![None; gpus];
+        Ok(Self { directory: directory.into(), gpus, report, written: None })
+    }
+
+    /// Takes the guest's report. `None` for what is none, or comes on a platform without.
+    pub(super) fn take_report(&mut self, report: &GuestReport) -> Option<()> {
+        (self.report != Expected::No).then_some(())?;
+        let written = guest::write(&self.directory, report)?;
+        match written {
+            Ok(()) => self.report = Expected::Shown,
+            Err(error) => self.written = Some(Err(error)),
+        }
+        Some(())
     }
 
     /// Takes what the GPU at this place has presented. Whether the file was written; `None` for what
@@ -115,6 +149,7 @@ impl EvidenceFile {
     pub(super) fn finish(self) -> Result<PathBuf, Error> {
         let path = self.path();
         match (self.written, self.gpus.iter().position(Option::is_none)) {
+            (Some(Ok(())), _) if self.report == Expected::Yes => Err(Error::NoReport),
             (Some(Ok(())), _) => Ok(path),
             (Some(Err(error)), _) => Err(Error::System(path, error)),
             (None, missing) => Err(Error::Missing(missing.unwrap_or_default())),
@@ -161,7 +196,7 @@ mod tests {
     fn the_file_stands_when_every_gpu_has_presented_and_not_before() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path().join("made/for/it");
-        let mut file = EvidenceFile::new(&directory, 2).unwrap();
+        let mut file = EvidenceFile::new(&directory, 2, false).unwrap();
         let path = file.path();
         assert_eq!(file.take(1, evidence(1)), Some(false));
         assert!(!path.exists());
@@ -175,7 +210,7 @@ mod tests {
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         assert_eq!(file.finish().unwrap(), path);
 
-        let file = EvidenceFile::new(&directory, 1).unwrap();
+        let file = EvidenceFile::new(&directory, 1, false).unwrap();
         assert!(!path.exists(), "an earlier run's");
         assert!(matches!(file.finish(), Err(Error::Missing(0))));
     }
@@ -183,7 +218,7 @@ mod tests {
     #[test]
     fn what_has_not_the_form_is_not_taken() {
         let directory = tempfile::tempdir().unwrap();
-        let mut file = EvidenceFile::new(directory.path(), 1).unwrap();
+        let mut file = EvidenceFile::new(directory.path(), 1, false).unwrap();
         let long_nonce = Evidence { nonce: Base64::encode_string(&[0; 33]), ..evidence(0) };
         let no_base64 = Evidence { response: "\u{1b}[2J".into(), ..evidence(0) };
         let nothing = Evidence { certificates: vec![String::new()], ..evidence(0) };
@@ -195,11 +230,29 @@ mod tests {
     }
 
     #[test]
+    fn where_a_report_is_expected_evidence_is_not_complete_without() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        let mut file = EvidenceFile::new(directory, 1, true).unwrap();
+        file.take(0, evidence(0)).unwrap();
+        assert!(matches!(file.finish(), Err(Error::NoReport)));
+        let mut file = EvidenceFile::new(directory, 1, true).unwrap();
+        file.take(0, evidence(0)).unwrap();
+        assert_eq!(file.take_report(&guest::tests::report(1)), Some(()));
+        assert!(file.finish().is_ok());
+        assert!(directory.join("report.bin").exists());
+
+        let mut file = EvidenceFile::new(directory, 1, false).unwrap();
+        assert!(!directory.join("report.bin").exists(), "an earlier run's");
+        assert_eq!(file.take_report(&guest::tests::report(1)), None, "nobody signs reports here");
+    }
+
+    #[test]
     fn a_directory_that_cannot_be_written_is_told_before_the_run() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(matches!(EvidenceFile::new(&file, 1), Err(Error::System(..))));
+        assert!(matches!(EvidenceFile::new(&file, 1, false), Err(Error::System(..))));
     }
 
     #[test]

@@ -165,6 +165,10 @@ impl Listener {
                     self.progress.say("evidence", format_args!("{}", file.path().display()));
                 }
             }
+            Event::Report(report) => {
+                self.evidence.as_mut()?.take_report(&report)?;
+                self.progress.say("report", format_args!("the guest's own, for all GPUs"));
+            }
             Event::GpuLost { index, reason } => {
                 (index < self.gpus).then_some(())?;
                 let reason = printable(&reason, LONGEST);

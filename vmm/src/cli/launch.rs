@@ -59,6 +59,8 @@ pub(super) struct Outcome {
     pub(super) conversions: Option<Conversions>,
     /// The signal that ended it, as an exit code.
     pub(super) signal: Option<ExitCode>,
+    /// The launch digest, where the platform measures.
+    pub(super) measurement: Option<[u8; 48]>,
     /// Where the GPUs' evidence is, if it was to be saved.
     pub(super) evidence: Option<Result<PathBuf, evidence::Error>>,
     /// From the process's start to the guest's first instruction.
@@ -135,6 +137,7 @@ impl Launch<'_> {
         log.append(&serde_json::json!({ "event": "started", "name": name }));
         let first_instruction = machine.first_instruction();
         let pages = linux.then(|| PagesAtTheEnd::of(machine.vm()));
+        let measurement = machine.vm().measurement();
         let exit = machine.run()?;
         log.append(&serde_json::json!({ "event": "ended" }));
         let mut listener = listener.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +148,17 @@ impl Launch<'_> {
         let ready = summary.ready.map(since);
         let conversions = pages.and_then(|pages| pages.look());
         let signal = signals.exit_code();
-        Ok(Outcome { summary, exit, linux, conversions, signal, evidence, boot, ready })
+        Ok(Outcome {
+            summary,
+            exit,
+            linux,
+            conversions,
+            signal,
+            measurement,
+            evidence,
+            boot,
+            ready,
+        })
     }
 }
 

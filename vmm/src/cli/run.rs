@@ -1,6 +1,7 @@
 //! `ravelin run`: a guest, its workload, and whether the result is the plain computation's.
 
 use super::evidence::EvidenceFile;
+use super::evidence::bound::PolicyDigest;
 use super::exit::ExitCode;
 use super::guest::{JudgedGpu, Reference};
 use super::launch::{Conversions, Judgement, Launch, Outcome, name_exit, read_image};
@@ -33,6 +34,8 @@ struct RunReport {
     conversions: Option<Conversions>,
     /// From the first request to the verdict, for the first verdict on each GPU, added up.
     attest_us: Option<u64>,
+    /// The launch digest, hex: MEASUREMENT in the guest's reports. Null where nothing is measured.
+    measurement: Option<String>,
     /// In the order in which the guest finds them; only those judged.
     gpus: Vec<JudgedGpu>,
     /// The file with what they presented, where that was to be saved.
@@ -80,7 +83,9 @@ pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
         Progress::new().warn("platform none: nothing protects the guest from this host");
     }
     let directory = arguments.save_evidence.as_deref();
-    let evidence = directory.map(|path| EvidenceFile::new(path, spec.gpus.len())).transpose();
+    let reports = spec.platform.signs_reports() && matches!(guest, Guest::Builtin(_));
+    let evidence = directory.map(|path| EvidenceFile::new(path, spec.gpus.len(), reports));
+    let evidence = evidence.transpose();
     let evidence = match evidence {
         Ok(evidence) => evidence,
         Err(error) => return refuse(&error.into(), arguments.json, Some(&spec)),
@@ -177,7 +182,9 @@ fn guest(spec: &VmSpec, arguments: &RunArgs, payload: Vec<u8>) -> Result<Guest, 
     let Some(kernel) = &spec.kernel else {
         let image = read_image(arguments.guest_image.as_deref())?;
         let parameters = parameters(spec, arguments);
-        return Ok(Guest::Builtin(Builtin { image, parameters, payload }));
+        let hints = hints(arguments)?;
+        let host_data = arguments.host_data.unwrap_or_default().0;
+        return Ok(Guest::Builtin(Builtin { image, parameters, hints, host_data, payload }));
     };
     let command_line = spec.cmdline.as_deref().unwrap_or(linux::DEFAULT_COMMAND_LINE);
     let linux = Linux::open(kernel, spec.initrd.as_deref(), command_line)?;
@@ -214,7 +221,7 @@ fn work(spec: &VmSpec) -> Result<Work, Error> {
     let digest = reference::outputs_sha384(&outputs);
     let reference = Reference {
         predictions: reference::predictions(&outputs),
-        outputs_sha384: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        outputs_sha384: hex(&digest),
         labels: payload.labels().map(<[u32]>::to_vec),
     };
     Ok(Work { payload: bytes, reference: Some(reference) })
@@ -226,10 +233,15 @@ fn parameters(spec: &VmSpec, arguments: &RunArgs) -> String {
     if arguments.save_evidence.is_some() {
         words += " evidence=report";
     }
-    if let Some(nonce) = &arguments.nonce {
-        words += &format!(" nonce={nonce}");
-    }
     words
+}
+
+/// What the guest is told that may differ at each start.
+fn hints(arguments: &RunArgs) -> Result<String, Error> {
+    let nonce = arguments.nonce.as_ref().map(|nonce| format!("nonce={nonce} "));
+    let policy = arguments.policy.as_deref().map(PolicyDigest::of_file).transpose()?;
+    let policy = policy.map(|digest| format!("policy={digest}"));
+    Ok(nonce.unwrap_or_default() + &policy.unwrap_or_default())
 }
 
 /// A run whose evidence was to be saved is no success without it. Any other end says more.
@@ -288,6 +300,7 @@ fn report(
         conversions: outcome.conversions,
         boot_us: outcome.boot.map(|boot| boot.as_micros() as u64),
         attest_us: summary.attest_us,
+        measurement: outcome.measurement.as_ref().map(|digest| hex(digest)),
         gpus: summary.gpus.values().cloned().collect(),
         evidence: outcome.evidence.as_ref().and_then(|saved| saved.as_ref().ok()).cloned(),
         transfer: summary.transfer,
@@ -317,6 +330,7 @@ fn refuse(error: &Error, json: bool, spec: Option<&VmSpec>) -> ExitCode {
             guest_end: None,
             conversions: None,
             attest_us: None,
+            measurement: None,
             gpus: Vec::new(),
             evidence: None,
             transfer: Transfer::default(),
@@ -368,7 +382,15 @@ fn summarize(spec: &VmSpec, outcome: &Outcome, report: &RunReport) {
         row("attested", format!("in {:.1} ms", attest_us as f64 / 1e3));
     }
     if let Some(path) = &report.evidence {
-        row("evidence", format!("{}, for `ravelin verify apm`", path.display()));
+        let directory = path.parent().unwrap_or(path).display();
+        let (with, command) = match spec.platform.signs_reports() {
+            true => ("with the guest's report", "composite"),
+            false => ("without a report of the guest: nobody signs one here", "apm"),
+        };
+        row("evidence", format!("{directory}, {with}, for `ravelin verify {command}`"));
+    }
+    if let (Some(_), Some(measurement)) = (&report.evidence, &report.measurement) {
+        row("measured", measurement.clone());
     }
     summarize_work(outcome, report, row);
     let result = &report.result;
@@ -400,4 +422,8 @@ fn summarize_work(outcome: &Outcome, report: &RunReport, row: impl Fn(&str, Stri
 /// Enough of a digest to recognise it by.
 fn start(digest: &str) -> String {
     digest.chars().take(16).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

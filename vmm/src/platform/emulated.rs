@@ -4,6 +4,12 @@
 //! response. Everything asked is checked against the page-state map and answered with the
 //! standard's error codes; nothing the guest writes is believed, and the GHCB page is copied out of
 //! shared memory once before anything is looked at.
+//!
+//! [`launch`] takes the guest through the emulated AMD-SP, [`secure_processor`] carries its messages
+//! there.
+
+pub(crate) mod launch;
+pub(crate) mod secure_processor;
 
 use super::cpuid::GuestCpuid;
 use crate::memory::Memory;
@@ -12,7 +18,8 @@ use ravelin_snp::ghcb::page::{Field, Ghcb, Malformed, SHARED_BUFFER, exit_code};
 use ravelin_snp::ghcb::page_state::{Operation, Status};
 use ravelin_snp::ghcb::protocol::{Features, Request, Response};
 use ravelin_snp::{ghcb, msr};
-use std::sync::Arc;
+use secure_processor::{Reply, SecureProcessor};
+use std::sync::{Arc, OnceLock};
 use vm_memory::{Bytes, GuestAddress};
 
 /// Lowest protocol version: the MSR protocol's page-state change came with 2.
@@ -31,10 +38,18 @@ pub(crate) enum MsrOutcome {
     Terminated(u8, u8),
 }
 
+/// What became of a request in the GHCB page that was sound as such.
+enum Done {
+    PageStates(Status),
+    GuestRequest(Reply),
+}
+
 /// One vCPU's conversation with the hypervisor.
 pub(crate) struct GhcbProtocol {
     memory: Arc<Memory>,
     cpuid: Arc<GuestCpuid>,
+    /// Empty for a guest that was not launched through it.
+    secure_processor: Arc<OnceLock<SecureProcessor>>,
     /// What the guest reads next.
     value: u64,
     /// Guest-physical address of the GHCB, once registered.
@@ -42,8 +57,12 @@ pub(crate) struct GhcbProtocol {
 }
 
 impl GhcbProtocol {
-    pub(crate) fn new(memory: Arc<Memory>, cpuid: Arc<GuestCpuid>) -> GhcbProtocol {
-        GhcbProtocol { memory, cpuid, value: 0, registered: None }
+    pub(crate) fn new(
+        memory: Arc<Memory>,
+        cpuid: Arc<GuestCpuid>,
+        secure_processor: Arc<OnceLock<SecureProcessor>>,
+    ) -> GhcbProtocol {
+        GhcbProtocol { memory, cpuid, secure_processor, value: 0, registered: None }
     }
 
     /// The guest reads an MSR; `None` for #GP.
@@ -124,7 +143,13 @@ impl GhcbProtocol {
         let result = self.perform(&mut page, address);
         page.clear_valid();
         let (information1, information2) = match result {
-            Ok(status) => (0, status.encode()),
+            Ok(Done::PageStates(status)) => (0, status.encode()),
+            Ok(Done::GuestRequest(Reply { status, pages })) => {
+                if let Some(pages) = pages {
+                    page.set(Field::Rbx, pages);
+                }
+                (0, status.encode())
+            }
             Err(malformed) => (2, malformed as u64),
         };
         page.set(Field::ExitInfo1, information1);
@@ -133,7 +158,7 @@ impl GhcbProtocol {
         self.on_shared(address, |memory, at| memory.write_slice(page.as_bytes(), at));
     }
 
-    fn perform(&self, page: &mut Ghcb, address: u64) -> Result<Status, Malformed> {
+    fn perform(&self, page: &mut Ghcb, address: u64) -> Result<Done, Malformed> {
         if page.usage() != 0 {
             return Err(Malformed::Usage);
         }
@@ -144,10 +169,21 @@ impl GhcbProtocol {
                 if Some(scratch) != address.checked_add(SHARED_BUFFER as u64) {
                     return Err(Malformed::Scratch);
                 }
-                Ok(self.change_pages(page))
+                Ok(Done::PageStates(self.change_pages(page)))
             }
+            exit_code::GUEST_REQUEST => {
+                self.secure_processor()?.request(&self.memory, page).map(Done::GuestRequest)
+            }
+            exit_code::EXTENDED_GUEST_REQUEST => self
+                .secure_processor()?
+                .extended_request(&self.memory, page)
+                .map(Done::GuestRequest),
             _ => Err(Malformed::UnknownEvent),
         }
+    }
+
+    fn secure_processor(&self) -> Result<&SecureProcessor, Malformed> {
+        self.secure_processor.get().ok_or(Malformed::UnknownEvent)
     }
 
     /// Works off a Page State Change structure and leaves in it how far it came.

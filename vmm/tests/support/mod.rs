@@ -81,7 +81,13 @@ pub fn with(
     image: &'static [u8],
     payload: Vec<u8>,
 ) -> VmConfig {
-    let guest = Guest::Builtin(Builtin { image, parameters: parameters.into(), payload });
+    let guest = Guest::Builtin(Builtin {
+        image,
+        parameters: parameters.into(),
+        hints: String::new(),
+        host_data: [0; 32],
+        payload,
+    });
     VmConfig { platform, memory: 64 << 20, pages: Pages::Any, cpus: 1, guest }
 }
 

@@ -4,6 +4,9 @@
 //! before every GPU has its verdict and all are good, and the same device must not stand at two
 //! places, where nobody could tell it from a relay. This is what `ravelin_attestation::verify_all`
 //! asks, in a guest whose driver judges each GPU in the session that it then uses.
+//!
+//! With a [`Witness`] the guest also testifies to what all of them have presented together, each time
+//! that one has presented something new.
 
 use alloc::vec::Vec;
 
@@ -12,18 +15,25 @@ use ravelin_driver::{Bus, Clock, SharedMemory};
 
 use super::guarded::{Guarded, Judged};
 use super::task::{Error, Host};
+use super::witness::Witness;
 
 /// The GPUs of a guest, in the order of their places.
 pub struct Fleet<'a, B, M, C, R, H> {
     gpus: Vec<Guarded<'a, B, M, C, R, H>>,
     /// Whether all have been attested together.
     met: bool,
+    witness: Option<Witness<'a>>,
 }
 
 impl<'a, B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host> Fleet<'a, B, M, C, R, H> {
     /// These GPUs, none attested.
     pub fn new(gpus: Vec<Guarded<'a, B, M, C, R, H>>) -> Self {
-        Fleet { gpus, met: false }
+        Fleet { gpus, met: false, witness: None }
+    }
+
+    /// The same, with somebody who testifies to them.
+    pub fn with_witness(self, witness: Option<Witness<'a>>) -> Self {
+        Fleet { witness, ..self }
     }
 
     /// Does `work` with each GPU in turn. Before the first time, all are attested together. A GPU
@@ -45,7 +55,9 @@ impl<'a, B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host> Fleet<'a, B, 
             let others = others.filter_map(|(_, gpu)| gpu.identity()).collect();
             if let Some(gpu) = self.gpus.get_mut(place) {
                 gpu.set_others(others);
-                work(gpu)?;
+                let worked = work(gpu);
+                self.testify()?;
+                worked?;
             }
         }
         Ok(())
@@ -73,9 +85,24 @@ impl<'a, B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host> Fleet<'a, B, 
             let verdict = gpu.conclude(judged);
             whole = whole.and(verdict);
         }
+        let testified = self.testify();
+        let whole = whole.and(testified);
         if whole.is_err() {
             self.gpus.iter_mut().for_each(|gpu| gpu.gpu.end_session());
         }
         whole
+    }
+
+    /// Reports the witness's word, if it has something new to say. A GPU that presents nothing, which
+    /// only one without protection may, leaves nothing to be said about all.
+    fn testify(&mut self) -> Result<(), Error> {
+        let Some(witness) = &mut self.witness else { return Ok(()) };
+        let presented: Option<Vec<_>> = self.gpus.iter().map(Guarded::presented).collect();
+        if let (Some(presented), Some(first)) = (presented, self.gpus.first_mut())
+            && let Some(event) = witness.testify(presented)?
+        {
+            first.host.report(&event);
+        }
+        Ok(())
     }
 }

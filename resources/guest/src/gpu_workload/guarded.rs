@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use base64ct::{Base64, Encoding};
 use rand_core::CryptoRng;
+use ravelin_attestation::composite;
 use ravelin_driver::attest::{Attested, Presented, Standing, Trust};
 use ravelin_driver::{Bus, Clock, Gpu, SharedMemory, Traffic};
 use ravelin_report::{Event, Evidence, Transfer};
@@ -118,6 +119,12 @@ impl<'a, B: Bus, M: SharedMemory, C: Clock, R: CryptoRng, H: Host> Guarded<'a, B
     /// Who the GPU proved to be last.
     pub fn identity(&self) -> Option<Identity> {
         self.identity
+    }
+
+    /// A digest of what the GPU has presented last; `None` where it has presented nothing.
+    pub fn presented(&self) -> Option<composite::Digest> {
+        let Presented { evidence, nonce, exchange_key } = self.gpu.presented()?;
+        Some(composite::evidence_digest(evidence, nonce, exchange_key))
     }
 
     /// Reports what the GPU presents from now on, for a relying party to judge.

@@ -13,3 +13,4 @@ pub mod idle;
 pub mod place;
 pub mod probe;
 pub mod task;
+pub mod witness;

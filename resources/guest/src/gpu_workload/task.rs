@@ -6,6 +6,8 @@ use ravelin_attestation::Code;
 use ravelin_driver::attest;
 use ravelin_report::Event;
 
+use crate::secure_processor;
+
 /// The way out: reports for the launcher, and time to let pass.
 pub trait Host {
     /// Reports an event. Everything in it becomes known to the host.
@@ -67,6 +69,9 @@ pub enum Error {
         /// SHA-384 of the device identity's public key.
         identity: [u8; 48],
     },
+    /// There is no report on the guest, which was asked for.
+    #[error("There is no report on this guest: {0}")]
+    Report(#[from] secure_processor::Error),
     /// Something that must be refused was not.
     #[error("The probe got through: {0}")]
     Probe(&'static str),
@@ -94,6 +99,7 @@ impl Error {
             Error::Size(_) => "bad-size",
             Error::Cipher(_) => "cipher",
             Error::KeepsGoing(_) => "gpu-lost",
+            Error::Report(_) => "no-report",
             Error::Repeated { .. } => Code::IdentityRepeated.as_str(),
             Error::Probe(_) => "probe-got-through",
         }

@@ -1,7 +1,7 @@
 //! What user mode may ask for. Numbers and results are in [`ravelin_guest::call`].
 
 use super::{apic, ghcb, tables};
-use ravelin_guest::call::{DONE, NOT_ALLOWED, PRIVATE, REFUSED, SHARED, number};
+use ravelin_guest::call::{ANSWERED, DONE, NOT_ALLOWED, PRIVATE, REFUSED, SHARED, number};
 use ravelin_snp::ghcb::page_state::Operation;
 
 /// From `entry.s`, for each call.
@@ -15,8 +15,23 @@ extern "C" fn supervisor_call(number: u32, a: u64, b: u64, c: u64) -> u64 {
     } else if number == number::WAIT {
         apic::wait(a);
         DONE
+    } else if number == number::GUEST_REQUEST {
+        guest_request(a, b)
     } else {
         NOT_ALLOWED
+    }
+}
+
+/// The host writes to shared pages only, so that it does not matter here whether these are.
+#[inline(always)]
+fn guest_request(address: u64, certificates: u64) -> u64 {
+    let pages = certificates.saturating_add(ghcb::MESSAGE_PAGES);
+    if !tables::is_user_pages(address, pages) || tables::c_mask() == 0 {
+        return NOT_ALLOWED;
+    }
+    match ghcb::guest_request(address, certificates) {
+        Some(status) => ANSWERED | status,
+        None => REFUSED,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Conversions by the GHCB protocol.
+//! Conversions and guest messages by the GHCB protocol.
 //!
 //! Requests go out by `wrmsr` to the GHCB MSR. On the emulated platform that instruction itself
 //! reaches the VMM; SEV-ES hardware wants a VMGEXIT behind it, and SEV-SNP a PVALIDATE for each page
@@ -28,6 +28,10 @@ const REGISTER: u64 = Request::RegisterGhcb(GHCB_GFN).encode();
 const REGISTERED_THERE: u64 = Response::RegisteredGhcb(Some(GHCB_GFN)).encode();
 const EXIT: u64 = Request::Ghcb(GHCB_ADDRESS).encode();
 const COMPLETE: u64 = Status::Complete.encode();
+
+/// A guest message travels in one page and its answer in the next.
+pub(super) const MESSAGE_PAGES: u64 = 2;
+const PAGE: u64 = ghcb::PAGE_SIZE as u64;
 
 #[unsafe(link_section = ".bss.supervisor.ghcb")]
 static REGISTERED: AtomicBool = AtomicBool::new(false);
@@ -73,6 +77,32 @@ fn change(count: u64) -> bool {
     let header = read(SHARED_BUFFER);
     let (current, last) = (header & 0xffff, header >> 16 & 0xffff);
     !refused && status == COMPLETE && current > last && last == count - 1
+}
+
+/// Sends the guest message in a page and has its answer in the next one, and the host's certificates in
+/// so many behind it. SW_EXITINFO2; `None` where the host does not know the request.
+#[inline(always)]
+pub(super) fn guest_request(address: u64, certificates: u64) -> Option<u64> {
+    if !REGISTERED.load(Ordering::Relaxed) && !register() {
+        return None;
+    }
+    clear_valid();
+    set(
+        Field::ExitCode,
+        if certificates == 0 {
+            exit_code::GUEST_REQUEST
+        } else {
+            exit_code::EXTENDED_GUEST_REQUEST
+        },
+    );
+    set(Field::ExitInfo1, address);
+    set(Field::ExitInfo2, address + PAGE);
+    set(Field::Rax, address + MESSAGE_PAGES * PAGE);
+    set(Field::Rbx, certificates);
+    // SAFETY: the MSR is there wherever a C-bit is, and the host writes to shared pages only.
+    unsafe { wrmsr(msr::GHCB, EXIT) };
+    let refused = read(Field::ExitInfo1 as usize) as u32 != 0;
+    if refused { None } else { Some(read(Field::ExitInfo2 as usize)) }
 }
 
 /// Makes the GHCB page shared and tells the hypervisor where it is.

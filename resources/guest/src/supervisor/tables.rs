@@ -2,7 +2,7 @@
 //!
 //! | addresses | who | how |
 //! | --- | --- | --- |
-//! | 0 to 2 MiB | user, read | what the VMM left |
+//! | 0 to 2 MiB | user, write | what the VMM left, the secrets page included |
 //! | 2 to 4 MiB | supervisor | itself |
 //! | text, rodata, data of the image | user | execute / read / write, each alone |
 //! | the rest of memory below 3 GiB | user, write | heap, payload, shared arena |
@@ -123,7 +123,7 @@ pub(super) unsafe fn build(c_mask: u64, end: u64) {
     let text = &raw const __text_start as u64;
     let rodata = &raw const __rodata_start as u64;
     let data = &raw const __data_start as u64;
-    MEMORY.set(0, base | USER | NO_EXECUTE);
+    MEMORY.set(0, base | USER | NO_EXECUTE | WRITABLE);
     MEMORY.set(1, LARGE_PAGE | base | WRITABLE);
     let mut address = text;
     while address < end {
@@ -150,6 +150,15 @@ pub(super) fn is_user_memory(address: u64, length: u64) -> bool {
         && length != 0
         && address >= first
         && end <= STATE.get(MEMORY_END)
+}
+
+/// Whether these are whole pages of user memory behind the image.
+#[inline(always)]
+pub(super) fn is_user_pages(address: u64, pages: u64) -> bool {
+    let first = &raw const __image_end as u64;
+    let Some(length) = pages.checked_mul(4096) else { return false };
+    let Some(end) = address.checked_add(length) else { return false };
+    address & 4095 == 0 && address >= first && end <= STATE.get(MEMORY_END)
 }
 
 /// Maps user memory with or without the C-bit.

@@ -10,6 +10,7 @@ use crate::gpu_workload::fleet::Fleet;
 use crate::gpu_workload::guarded::Guarded;
 use crate::gpu_workload::probe::{self, Window};
 use crate::gpu_workload::task::{Error, Host, Repeat};
+use crate::gpu_workload::witness::Witness;
 use crate::gpu_workload::{bench, digits, idle};
 use crate::machine::Machine;
 use crate::pci::Function;
@@ -19,6 +20,7 @@ use crate::{call, report};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use rand_core::Rng;
 use ravelin_attestation::{Clock as Time, Policy, ReferenceValues, RevocationList, TrustAnchor};
 use ravelin_driver::attest::Trust;
 use ravelin_driver::{Clock, Gpu, Layout};
@@ -97,12 +99,53 @@ fn with_gpus(
 ) -> Result<(), Failure> {
     let documents = Documents::of(machine)?;
     let gpus = gpus(machine)?;
+    let (nonce, witness) = testimony(machine)?;
     let share = machine.shared_left() / gpus.len() / PAGE * PAGE;
     let layout = layout(machine)?.within(share).map_err(|_| no_memory())?;
     let places = gpus.into_iter().zip(0..);
-    let subjects = places.map(|(gpu, place)| open(machine, place, gpu, layout, documents.trust()));
-    let mut subjects = Fleet::new(subjects.collect::<Result<_, _>>()?);
+    let subjects = places.map(|(gpu, place)| {
+        let mut subject = open(machine, place, gpu, layout, documents.trust())?;
+        if let Some(nonce) = nonce {
+            subject.gpu.set_challenge(nonce);
+            subject.show_evidence();
+        }
+        Ok(subject)
+    });
+    let subjects = Fleet::new(subjects.collect::<Result<_, Failure>>()?);
+    let mut subjects = subjects.with_witness(witness);
     work(&mut subjects).map_err(|error| Failure::new(error.code(), &error))
+}
+
+/// Where the launcher asks for evidence: the nonce that all GPUs answer, and who testifies to them. On
+/// platform `none` nobody does.
+fn testimony(
+    machine: &mut Machine,
+) -> Result<(Option<[u8; 32]>, Option<Witness<'static>>), Failure> {
+    if machine.parameters.get("evidence") != Some("report") {
+        return Ok((None, None));
+    }
+    let nonce = match machine.hints.bytes("nonce")? {
+        Some(nonce) => nonce,
+        None => {
+            let mut own = [0; 32];
+            machine.rng.fill_bytes(&mut own);
+            own
+        }
+    };
+    let policy = machine.hints.bytes("policy")?;
+    let witness = match machine.secure_processor.take() {
+        Some(reporter) => Some(Witness::new(&mut machine.rng, nonce, policy, reporter)),
+        None if nothing_is_protected(machine) => None,
+        None => {
+            let message = "the host has given the guest no secrets page, or too little memory";
+            return Err(Failure { code: "no-report", message: message.into() });
+        }
+    };
+    Ok((Some(nonce), witness))
+}
+
+fn nothing_is_protected(machine: &Machine) -> bool {
+    machine.parameters.get("platform") == Some("none")
 }
 
 /// The GPUs on the bus, at least one.
@@ -120,17 +163,10 @@ fn open<'a>(
     trust: Trust<'a>,
 ) -> Result<Subject<'a>, Failure> {
     let shared = machine.take_shared(layout.length()).ok_or_else(no_memory)?;
-    let mut gpu = Gpu::open(gpu, shared, machine.clock, layout)
+    let gpu = Gpu::open(gpu, shared, machine.clock, layout)
         .map_err(|error| Failure::new(error.code(), &error))?;
-    if let Some(nonce) = machine.parameters.bytes("nonce")? {
-        gpu.set_challenge(nonce);
-    }
     let console = Console { clock: machine.clock };
-    let mut subject = Guarded::new(gpu, place, machine.rng, trust, console);
-    if machine.parameters.get("evidence") == Some("report") {
-        subject.show_evidence();
-    }
-    Ok(subject)
+    Ok(Guarded::new(gpu, place, machine.rng, trust, console))
 }
 
 fn layout(machine: &Machine) -> Result<Layout, Failure> {
@@ -159,14 +195,14 @@ struct Documents {
 impl Documents {
     /// The image's own. Where nothing is protected anyway, neither need the GPU be.
     fn of(machine: &Machine) -> Result<Documents, Failure> {
-        let nothing_is_protected = machine.parameters.get("platform") == Some("none");
         let code = "bad-reference-values";
         let root = TrustAnchor::new(ROOT).map_err(|error| Failure::new(code, &error))?;
         let revocations = RevocationList::verify(REVOCATIONS, &root)
             .map_err(|error| Failure::new(code, &error))?;
         let references = ReferenceValues::verify(REFERENCES, root)
             .map_err(|error| Failure::new(code, &error))?;
-        let policy = Policy { mode_off_allowed: nothing_is_protected, ..Policy::guest(SVN_FLOOR) };
+        let policy =
+            Policy { mode_off_allowed: nothing_is_protected(machine), ..Policy::guest(SVN_FLOOR) };
         Ok(Documents { policy, references, revocations })
     }
 

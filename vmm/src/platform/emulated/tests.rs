@@ -1,7 +1,9 @@
 use super::*;
+use crate::boot::start_info;
 use crate::platform::Platform;
 use kvm_bindings::{CpuId, kvm_cpuid_entry2};
 use proptest::prelude::*;
+use ravelin_guest_message::secrets::SecretsPage;
 use ravelin_snp::cpuid::LEAF;
 use ravelin_snp::ghcb::page_state::{Entry, Header, MAX_ENTRIES, PageSize};
 use ravelin_snp::ghcb::protocol::CpuidRegister;
@@ -11,26 +13,37 @@ const GHCB: u64 = 1 << 20;
 const GHCB_GFN: u64 = GHCB / PAGE_SIZE;
 const LARGE: u64 = 2 << 20;
 
-fn protocol() -> GhcbProtocol {
+/// A guest's protocol, and its secrets page.
+pub(super) fn protocol_and_secrets() -> (GhcbProtocol, SecretsPage) {
     let width = kvm_cpuid_entry2 { function: 0x8000_0008, eax: 48, ..Default::default() };
     let table = CpuId::from_entries(&[width]).unwrap();
     let cpuid = GuestCpuid::from_supported(table, Platform::Emulated).unwrap();
-    GhcbProtocol::new(
-        Arc::new(
-            Memory::new(std::slice::from_ref(&(0..END)), true, crate::memory::Pages::Any).unwrap(),
-        ),
-        Arc::new(cpuid),
-    )
+    let ranges = std::slice::from_ref(&(0..END));
+    let memory = Memory::new(ranges, true, crate::memory::Pages::Any).unwrap();
+    let guest = launch::launch(memory.private(), LARGE, [0; 32]).unwrap();
+    let mut secrets = [0; ghcb::PAGE_SIZE];
+    memory.private().read_slice(&mut secrets, GuestAddress(start_info::SECRETS)).unwrap();
+    let secure_processor = Arc::new(OnceLock::from(SecureProcessor::new(guest)));
+    let protocol = GhcbProtocol::new(Arc::new(memory), Arc::new(cpuid), secure_processor);
+    (protocol, SecretsPage::from_bytes(secrets).unwrap())
+}
+
+fn protocol() -> GhcbProtocol {
+    protocol_and_secrets().0
 }
 
 /// A guest that has its GHCB shared and registered.
 fn ready() -> GhcbProtocol {
     let mut ghcb = protocol();
-    let share = Request::PageStateChange { gfn: GHCB_GFN, operation: Operation::Shared };
-    assert_eq!(ask(&mut ghcb, share), Some(Response::PageStateChange(0)));
-    let register = Request::RegisterGhcb(GHCB_GFN);
-    assert_eq!(ask(&mut ghcb, register), Some(Response::RegisteredGhcb(Some(GHCB_GFN))));
+    make_ready(&mut ghcb);
     ghcb
+}
+
+pub(super) fn make_ready(ghcb: &mut GhcbProtocol) {
+    let share = Request::PageStateChange { gfn: GHCB_GFN, operation: Operation::Shared };
+    assert_eq!(ask(ghcb, share), Some(Response::PageStateChange(0)));
+    let register = Request::RegisterGhcb(GHCB_GFN);
+    assert_eq!(ask(ghcb, register), Some(Response::RegisteredGhcb(Some(GHCB_GFN))));
 }
 
 /// One exchange of the MSR protocol.
@@ -64,7 +77,7 @@ fn request(entries: &[Entry]) -> Ghcb {
 }
 
 /// Puts the page, makes the request, and returns SW_EXITINFO1, SW_EXITINFO2 and the page.
-fn exit(ghcb: &mut GhcbProtocol, page: &Ghcb) -> (Option<u64>, Option<u64>, Ghcb) {
+pub(super) fn exit(ghcb: &mut GhcbProtocol, page: &Ghcb) -> (Option<u64>, Option<u64>, Ghcb) {
     put(ghcb, page);
     assert_eq!(ghcb.write(msr::GHCB, Request::Ghcb(GHCB).encode()), MsrOutcome::Done);
     let page = get(ghcb);
@@ -187,7 +200,7 @@ fn senseless_headers_are_refused() {
 fn malformed_requests_are_named() {
     let good = || request(&[large(32 << 20, Operation::Shared)]);
     let mut unknown = good();
-    unknown.set(Field::ExitCode, 0x8000_0011);
+    unknown.set(Field::ExitCode, 0x8000_0013);
     let mut scratch = good();
     scratch.set(Field::Scratch, 32 << 20);
     let mut wrap = good();
