@@ -6,6 +6,7 @@
 //! [`rules`] asks the relying party's own.
 
 mod attestation_result;
+mod composite;
 mod explain;
 mod input;
 mod render;
@@ -47,6 +48,8 @@ enum Kind {
     Nvidia(NvidiaArguments),
     /// An AMD SEV-SNP guest
     Snp(SnpArguments),
+    /// A guest and all its GPUs as one, from evidence that was saved
+    Composite(composite::CompositeArguments),
 }
 
 /// What every kind of evidence takes.
@@ -141,6 +144,9 @@ struct SnpArguments {
     /// What REPORT_DATA must be, 128 hexadecimal digits
     #[arg(long, value_name = "HEX")]
     report_data: Option<String>,
+    /// Accept reports of the emulated AMD-SP, which protects nothing and whose root's key is public
+    #[arg(long)]
+    accept_emulated: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -178,6 +184,7 @@ impl Kind {
             Kind::Apm(arguments) => &arguments.common,
             Kind::Nvidia(arguments) => &arguments.common,
             Kind::Snp(arguments) => &arguments.common,
+            Kind::Composite(arguments) => &arguments.common,
         }
     }
 
@@ -186,6 +193,7 @@ impl Kind {
             Kind::Apm(arguments) => judge_apm(arguments),
             Kind::Nvidia(arguments) => judge_nvidia(arguments),
             Kind::Snp(arguments) => judge_snp(arguments),
+            Kind::Composite(arguments) => composite::judge(arguments),
         }
     }
 
@@ -195,6 +203,7 @@ impl Kind {
             Kind::Apm(arguments) => arguments.nonce.as_ref(),
             Kind::Nvidia(arguments) => arguments.nonce.as_ref(),
             Kind::Snp(arguments) => arguments.report_data.as_ref(),
+            Kind::Composite(arguments) => arguments.nonce.as_ref(),
         }
     }
 }
@@ -263,6 +272,7 @@ fn judge_snp(arguments: &SnpArguments) -> Result<Verdict, Error> {
         root: arguments.root.as_deref().map(input::root).transpose()?,
         revocation_lists: input::revocation_lists(&arguments.common)?,
         report_data: arguments.report_data.as_deref().map(input::report_data).transpose()?,
+        accept_emulated: arguments.accept_emulated,
         at: setting.at,
     };
     Ok(Verdict::new(vec![snp::judge(&evidence, &references, &setting.policy)]))

@@ -6,12 +6,14 @@
 //! on uses it; whatever is needed comes as a file.
 //!
 //! The rooms: [`nvidia`] for NVIDIA GPUs, [`snp`] for AMD SEV-SNP guests, [`model`] for Ravelin's
-//! own GPU; [`x509`] for the certificates of all of them; [`policy`], [`result`] and [`roots`]; with
-//! the feature `rego`, `rego` for rules of the relying party's own.
-//! [`ear`] makes a signed attestation result of a verdict; [`cli`] turns arguments and files into calls, and verdicts into text.
+//! own GPU, [`composite`] for a guest and its GPUs as one; [`x509`] for the certificates of all of
+//! them; [`policy`], [`result`] and [`roots`]; with the feature `rego`, `rego` for rules of the relying
+//! party's own. [`ear`] makes a signed attestation result of a verdict; [`cli`] turns arguments and
+//! files into calls, and verdicts into text.
 
 mod chain;
 pub mod cli;
+pub mod composite;
 pub mod ear;
 pub mod model;
 pub mod nvidia;

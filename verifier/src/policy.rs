@@ -5,12 +5,14 @@
 //! misspelt demand must not be a demand that nobody checks.
 
 mod apm;
+mod composite;
 mod nvidia;
 mod snp;
 
 use serde::Deserialize;
 
 pub use apm::Apm;
+pub use composite::Composite;
 pub use nvidia::{Firmware, Nvidia};
 pub use snp::{FirmwareVersion, GuestPolicyBits, PlatformBits, Snp, TcbFloor};
 
@@ -80,6 +82,8 @@ pub struct Policy {
     pub launch_measurement: Presence,
     /// What is accepted of Ravelin's GPU model.
     pub apm: Apm,
+    /// What is asked of a guest and its GPUs together.
+    pub composite: Composite,
     /// What is accepted of an NVIDIA GPU.
     pub nvidia: Nvidia,
     /// What is accepted of an SEV-SNP guest.

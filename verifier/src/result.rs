@@ -152,6 +152,12 @@ pub const DISTINCT_DEVICE: &str = "distinct-device";
 const IDENTITY_REPEATED: &str = ravelin_attestation::Code::IdentityRepeated.as_str();
 
 impl Device {
+    /// Adds a check that was made beside the device's own.
+    pub fn add(&mut self, code: &'static str, result: Outcome, detail: String) {
+        self.trusted &= result != Outcome::Fail;
+        self.checks.push(Check { code, index: None, result, reason: None, detail });
+    }
+
     /// Whether the evidence could be read, so that there is something to judge.
     fn readable(&self) -> bool {
         !self.checks.iter().any(|c| c.code == EVIDENCE_FORMAT && c.result == Outcome::Fail)

@@ -35,14 +35,17 @@ pub struct References {
     pub revocation_lists: Vec<RevocationList>,
     /// What REPORT_DATA must be.
     pub report_data: Option<[u8; 64]>,
+    /// Whether a report of the emulated AMD-SP will do.
+    pub accept_emulated: bool,
     /// The time to judge at.
     pub at: DateTime,
 }
 
 /// The checks that every guest must have had.
-const EXPECTED: [&str; 18] = [
+const EXPECTED: [&str; 19] = [
     EVIDENCE_FORMAT,
     "signing-key",
+    "emulated-platform",
     "certificate-chain",
     "certificate-time",
     "certificate-revocation",

@@ -40,7 +40,13 @@ fn real() -> Evidence {
 }
 
 fn against_amd() -> References {
-    References { root: None, revocation_lists: Vec::new(), report_data: None, at: time(AT) }
+    References {
+        root: None,
+        revocation_lists: Vec::new(),
+        report_data: None,
+        accept_emulated: false,
+        at: time(AT),
+    }
 }
 
 #[test]
@@ -263,6 +269,7 @@ impl Made {
             root: Some(root),
             revocation_lists: Vec::new(),
             report_data: Some([3; 64]),
+            accept_emulated: false,
             at: time(AT),
         };
         let mut evidence = Evidence { report: self.report(), certificates };

@@ -75,6 +75,10 @@ pub(super) const MEANINGS: &[(&str, &str)] = &[
     ),
     // SEV-SNP.
     ("signing-key", "There is a certificate for the kind of key that signed the report."),
+    (
+        "emulated-platform",
+        "A processor has signed the report, or the relying party accepts by name that none has.",
+    ),
     ("signing-key-kind", "The policy accepts that kind of key."),
     ("product", "The policy accepts that processor."),
     ("certificate-product", "Certificate and report are of the same processor generation."),
@@ -122,6 +126,13 @@ pub(super) const MEANINGS: &[(&str, &str)] = &[
     ("platform-rapl-disabled", "Whether power readings are off."),
     ("platform-ciphertext-hiding", "Whether ciphertext is hidden from the host."),
     ("platform-alias-check", "Whether firmware found no aliased memory."),
+    // Composite.
+    ("guest-nonce", "The guest answers the nonce that was sent, so it is not an old one."),
+    ("guest-key", "The report is for the key that something is to be released to."),
+    ("policy-digest", "The report is for the very policy by which it is judged."),
+    ("device-set", "There is evidence of exactly the GPUs that the guest has named, at least one."),
+    ("evidence-bound", "The guest has named this very evidence, at this place."),
+    ("gpu-identity", "The GPU is the one that the policy names at this place."),
 ];
 
 /// What a code means, or a reason.

@@ -2,7 +2,8 @@
 //! (a provider's key) by way of the ASVK (AMD 57230, VCEK and VLEK certificates).
 //!
 //! ARK and ASK of Milan, Genoa and Turin are built in, through the `sev` crate; the ASVK must be
-//! given with a VLEK.
+//! given with a VLEK. The root of the emulated AMD-SP is known too: what it signs is refused unless the
+//! relying party accepts it by name, whichever root it pins.
 
 use der::Decode;
 use der::asn1::{Ia5StringRef, ObjectIdentifier};
@@ -13,8 +14,12 @@ use super::report::{Product, Report, ReportedProduct};
 use crate::chain::{self, Against};
 use crate::policy::Policy;
 use crate::result::Checks;
-use crate::roots::single;
+use crate::roots::{self, single};
+use crate::x509::crl::RevocationList;
 use crate::x509::{Certificate, Error, Printable};
+
+/// Check that the report is a processor's, or that the relying party does not mind.
+const EMULATED: &str = "emulated-platform";
 
 const PRODUCT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.2");
 const HARDWARE_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.4");
@@ -63,6 +68,8 @@ pub struct Chain {
     product: Product,
     certificates: Vec<Certificate>,
     root: Certificate,
+    /// Whether the root is that of the emulated AMD-SP.
+    emulated: bool,
 }
 
 impl Chain {
@@ -95,15 +102,23 @@ impl Chain {
             checks.fail(chain::DEVICE.chain, error.to_string());
         });
         let (ark, ask) = built_in.ok()?;
-        let root = references.root.clone().unwrap_or(ark);
+        let issuer = given.iter().chain([&ask]).find(|other| signer.names_issuer(other)).cloned();
+        let top = issuer.as_ref().unwrap_or(&signer);
+        let emulated_root = roots::emulated().map_err(|error| {
+            checks.fail(EMULATED, error.to_string());
+        });
+        let emulated_root = emulated_root.ok()?;
+        let emulated = top.names_issuer(&emulated_root);
+        judge_emulated(emulated, references, checks);
+        let known = if emulated { emulated_root } else { ark };
+        let root = references.root.clone().unwrap_or(known);
         let mut certificates = vec![signer];
         if let Some(signer) = certificates.first()
             && !signer.names_issuer(&root)
         {
-            let issuer = given.iter().chain([&ask]).find(|other| signer.names_issuer(other));
-            certificates.extend(issuer.cloned());
+            certificates.extend(issuer);
         }
-        Some(Chain { kind, product, certificates, root })
+        Some(Chain { kind, product, certificates, root, emulated })
     }
 
     /// The certificate of the signing key.
@@ -139,10 +154,16 @@ impl Chain {
                 format!("{name}; accepted: {}", accepted.join(", ")),
             );
         }
+        // The emulated root's own list comes with the verifier, as its certificate does.
+        let own = match self.emulated && references.revocation_lists.is_empty() {
+            true => roots::emulated_list().ok(),
+            false => None,
+        };
+        let own: Vec<RevocationList> = own.into_iter().collect();
         let against = Against {
             root: &self.root,
             without_a_list: WITHOUT_A_LIST,
-            lists: &references.revocation_lists,
+            lists: if own.is_empty() { &references.revocation_lists } else { &own },
             at: references.at,
         };
         chain::judge(&chain::DEVICE, &self.certificates, &against, policy, checks);
@@ -192,6 +213,18 @@ impl Chain {
             format!("certificate {}, report {}", hex::encode(certified), hex::encode(chip)),
         );
     }
+}
+
+/// Whether a report that no processor has made is accepted.
+fn judge_emulated(emulated: bool, references: &References, checks: &mut Checks) {
+    let (good, detail) = match (emulated, references.accept_emulated) {
+        (false, _) => (true, "not signed below the root of the emulated AMD-SP"),
+        (true, true) => (true, "EMULATED, accepted by name: no processor protects this guest"),
+        (true, false) => {
+            (false, "EMULATED: no processor protects this guest (--accept-emulated for tests)")
+        }
+    };
+    checks.judge(EMULATED, good, detail);
 }
 
 /// The product that a VCEK or VLEK certificate names, such as `Milan-B0`.
