@@ -264,6 +264,14 @@ fn guest() {
     ];
     write("ghcb", "words", words.map(u64::to_le_bytes).concat());
 
+    // Whatever it means: a step of each kind on each device.
+    for device in 0..5 {
+        let script: Vec<u8> = (0..96)
+            .map(|step| if step == 0 { device } else { u8::wrapping_mul(step, 7) })
+            .collect();
+        write("virtio", format!("device-{device}"), script);
+    }
+
     let mut memory = vec![0; 0x400];
     let mut word = |address: usize, value: u64| {
         memory[address - 0x1000..][..8].copy_from_slice(&value.to_le_bytes());
