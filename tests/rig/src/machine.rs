@@ -49,9 +49,10 @@ pub(crate) enum Console<'a> {
 }
 
 /// The outer kernel's command line. `tsc=unstable`: otherwise its clock source switches some
-/// seconds after boot, and timers of inner guests stall.
+/// seconds after boot, and timers of inner guests stall. `no_timer_check`: on a loaded host too few of
+/// the timer's interrupts come in time, and the kernel panics for want of them.
 const KERNEL_COMMAND_LINE: &str =
-    "console=ttyS0 reboot=t panic=-1 intel_iommu=on iommu=pt tsc=unstable";
+    "console=ttyS0 reboot=t panic=-1 intel_iommu=on iommu=pt tsc=unstable no_timer_check";
 
 impl Machine {
     /// The command that boots the machine, and ends when it does or when the rig dies.
