@@ -43,6 +43,7 @@ use std::process::ExitCode;
   ravelin maker provision --issuer acme --serial 0001 --out gpu-0001
   ravelin maker sign --root acme --built-in --out acme/reference-values.corim
   ravelin gpu-server --spdm-listen 127.0.0.1:2323 --identity gpu-0001
+  ravelin spdm --connect 127.0.0.1:2323 --root acme/root.der
   ravelin verify apm EVIDENCE --root acme/root.der --crl acme/revocation-list.crl \\
       --reference-values acme/reference-values.corim --nonce HEX
   ravelin maker revoke --root acme --device gpu-0001

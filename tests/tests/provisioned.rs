@@ -54,6 +54,7 @@ impl Maker {
             "ANCHOR" => self.0.join("root/root.der"),
             "LIST" => self.0.join("root/revocation-list.crl"),
             "EVIDENCE" => self.0.join("evidence"),
+            "SAVED" => self.0.join("evidence/evidence.json"),
             other => PathBuf::from(other),
         }
     }
@@ -147,9 +148,7 @@ fn a_revoked_attestation_key_is_refused_and_the_next_boot_is_not() {
     let (driver, _) = maker.attest(&maker.documents());
     maker.save(&driver);
     assert_eq!(maker.verify(PINNED), TRUSTED.into());
-    let line =
-        format!("revoke --root ROOT --evidence {}/evidence.json", maker.path("EVIDENCE").display());
-    maker.work(&line);
+    maker.work("revoke --root ROOT --evidence SAVED");
     assert_eq!(maker.verify(PINNED), NOT_TRUSTED.into());
     let (again, attested) = maker.attest(&maker.documents());
     attested.unwrap();
