@@ -81,7 +81,7 @@ pub enum Error {
     #[error("--cpus {0}: give 1 to {MAX_CPUS}")]
     Cpus(String),
     /// A console that is none.
-    #[error("--serial {0:?}: say stdio, socket or file=PATH")]
+    #[error("--serial {0:?}: say lines, stdio, socket or file=PATH")]
     Serial(String),
     /// Something for Linux where there is no kernel, or the reverse.
     #[error("{0} goes with {1}: drop one of the two")]

@@ -9,7 +9,7 @@ mod terminal;
 
 use crate::cli::foreign::printable;
 use crate::config::SerialSpec;
-use crate::machine::SerialLine;
+use crate::machine::{SerialLine, interrupt_line};
 use ravelin_devices::serial::{Line, LineSink, SerialPort};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use terminal::Terminal;
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use vmm_sys_util::eventfd::EventFd;
 
 /// Most clients of the serial socket.
 const MAX_CLIENTS: usize = 4;
@@ -66,10 +66,7 @@ impl Console {
                 Some(Box::new(OpenOptions::new().append(true).create(true).open(path)?))
             }
         };
-        let interrupt = EventFd::new(EFD_NONBLOCK)?;
-        let raised = interrupt.try_clone()?;
-        // A line whose last edge has not been seen yet needs no second one.
-        let raise = Box::new(move || drop(raised.write(1)));
+        let (interrupt, raise) = interrupt_line()?;
         let output = Output { shown, clients: clients.clone() };
         let port = Arc::new(SerialPort::with_interrupt(output, raise));
         let terminal = (*spec == SerialSpec::Stdio).then(|| Terminal::start(port.clone()));

@@ -69,10 +69,7 @@ impl SerialLine {
     /// # Errors
     /// There is no file descriptor left.
     pub fn new(output: impl Write + Send + 'static) -> io::Result<Self> {
-        let interrupt = EventFd::new(EFD_NONBLOCK)?;
-        let raised = interrupt.try_clone()?;
-        // An event that cannot count higher has one to see already.
-        let raise = Box::new(move || drop(raised.write(1)));
+        let (interrupt, raise) = interrupt_line()?;
         let port = Arc::new(SerialPort::with_interrupt(output, raise));
         Ok(Self { port, interrupt: Some(interrupt) })
     }
@@ -87,6 +84,14 @@ impl SerialLine {
         // KVM keeps an event of its own.
         self.interrupt.map_or(Ok(()), |event| Ok(vm.connect(&event, line)?))
     }
+}
+
+/// The two ends of an interrupt line: the machine's, and the device's.
+pub(crate) fn interrupt_line() -> io::Result<(EventFd, serial::Interrupt)> {
+    let line = EventFd::new(EFD_NONBLOCK)?;
+    let raised = line.try_clone()?;
+    // An event that cannot count higher has one to see already.
+    Ok((line, Box::new(move || drop(raised.write(1)))))
 }
 
 /// A VM with its devices, not yet started.

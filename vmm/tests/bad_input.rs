@@ -178,7 +178,7 @@ fn linux_that_cannot_be_booted() {
         (&["--kernel", &kernel, "--cpus", "many"], 25, "give 1 to 32"),
         (&["--kernel", &kernel, "--cpus", "-1"], 25, "give 1 to 32"),
         (&["--kernel", &kernel, "--memory", "128M"], 7, "at least 256MiB"),
-        (&["--kernel", &kernel, "--serial", "tty"], 26, "stdio, socket or file=PATH"),
+        (&["--kernel", &kernel, "--serial", "tty"], 26, "lines, stdio, socket or file=PATH"),
         (&["--kernel", &kernel, "--images", "x.npy"], 2, "the built-in guest"),
         (&["--initrd", &text], 2, "--initrd goes with --kernel"),
         (&["--cmdline", "quiet"], 2, "--cmdline goes with --kernel"),

@@ -1,4 +1,4 @@
-//! Where a guest's console goes: `stdio`, `socket` or `file=PATH`.
+//! Where a guest's console goes: `lines`, `stdio`, `socket` or `file=PATH`.
 
 use super::Error;
 use serde::{Deserialize, Serialize};

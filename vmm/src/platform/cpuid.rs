@@ -89,8 +89,8 @@ impl GuestCpuid {
             }
         }
         for entry in entries.iter_mut().filter(|entry| entry.function == FEATURES) {
-            // Under nested virtualization the deadline is kept in the wrong unit once the host's
-            // clock source has changed, and timers stall; the APIC's own count is always right.
+            // In nested guests, timers that wait for a time stamp have stalled once the host's clock
+            // source had changed; those that count by the APIC have not.
             entry.ecx = entry.ecx & !TSC_DEADLINE | HYPERVISOR;
         }
         let table = CpuId::from_entries(&entries).map_err(|_| Error::Full)?;
@@ -158,6 +158,21 @@ mod tests {
             let refused = GuestCpuid::from_supported(table(width, false), Platform::Emulated);
             assert!(matches!(refused, Err(Error::AddressWidth(_))), "{width}");
         }
+    }
+
+    #[test]
+    fn linux_is_told_that_conversions_are_heard_of_only_where_they_are() {
+        let told = |platform| {
+            let mut entries = table(48, false).as_slice().to_vec();
+            entries.push(kvm_cpuid_entry2 { function: KVM_FEATURES, ..Default::default() });
+            entries[0].ecx = TSC_DEADLINE;
+            let supported = CpuId::from_entries(&entries).unwrap();
+            let cpuid = GuestCpuid::from_supported(supported, platform).unwrap();
+            assert_eq!(cpuid.leaf(FEATURES)[2], HYPERVISOR);
+            cpuid.leaf(KVM_FEATURES)[0] & MIGRATION_CONTROL != 0
+        };
+        assert!(told(Platform::Emulated));
+        assert!(!told(Platform::None));
     }
 
     #[test]
