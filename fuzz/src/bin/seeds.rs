@@ -45,6 +45,7 @@ fn main() {
     guest();
     interfaces();
     nvidia();
+    virtio();
 }
 
 fn write(target: &str, name: impl AsRef<str>, bytes: impl AsRef<[u8]>) {
@@ -264,14 +265,6 @@ fn guest() {
     ];
     write("ghcb", "words", words.map(u64::to_le_bytes).concat());
 
-    // Whatever it means: a step of each kind on each device.
-    for device in 0..5 {
-        let script: Vec<u8> = (0..96)
-            .map(|step| if step == 0 { device } else { u8::wrapping_mul(step, 7) })
-            .collect();
-        write("virtio", format!("device-{device}"), script);
-    }
-
     let mut memory = vec![0; 0x400];
     let mut word = |address: usize, value: u64| {
         memory[address - 0x1000..][..8].copy_from_slice(&value.to_le_bytes());
@@ -420,4 +413,50 @@ fn to_pem(der: &[u8]) -> String {
 fn base64(bytes: &[u8]) -> String {
     use base64ct::{Base64, Encoding};
     Base64::encode_string(bytes)
+}
+
+/// Scripts of a driver that keeps the rules. What a step is, `devices/src/virtio/drive.rs` says; which
+/// device the first byte chooses, `fuzz_targets/virtio.rs`.
+fn virtio() {
+    /// Into the third buffer of a queue.
+    fn fill(queue: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[5 + 8 * 2, queue, bytes.len() as u8], bytes].concat()
+    }
+    /// A chain of these descriptors.
+    fn offer(queue: u8, descriptors: &[&[u8]]) -> Vec<u8> {
+        let count = descriptors.len() as u8;
+        [&[6 + 8 * (count - 1), queue], descriptors.concat().as_slice()].concat()
+    }
+    let seed = |name: &str, device: u8, steps: [Vec<u8>; 3]| {
+        write("virtio", name, [vec![device], steps.concat()].concat());
+    };
+    // The third buffer, to be read; the fourth, to be written. Both are followed by their length.
+    const READ: u8 = 0x21;
+    const ROOM: u8 = 0x35;
+    let room = offer(0, &[&[ROOM, 255]]);
+    seed("rng", 0, [room.clone(), room.clone(), room.clone()]);
+    seed("console", 1, [room.clone(), fill(1, b"hello"), offer(1, &[&[READ, 5]])]);
+    let frame = [&[0; 12], &[0x33; 60][..]].concat();
+    seed("net", 2, [room.clone(), fill(1, &frame), offer(1, &[&[READ, 72]])]);
+    // Read, write, flush, ask for the id, discard.
+    for kind in [0u32, 1, 4, 8, 11] {
+        let header = [kind.to_le_bytes(), [0; 4], [1, 0, 0, 0], [0; 4]].concat();
+        let data: &[u8] = match kind {
+            0 => &[0x34, 0, 2, 0, 0],
+            1 => &[0x40, 0, 2, 0, 0],
+            8 => &[ROOM, 20],
+            11 => &[READ, 16],
+            _ => &[READ, 0],
+        };
+        let request = offer(0, &[&[READ, 16], data, &[0x65, 1]]);
+        seed(&format!("block-{kind}"), 3, [fill(0, &header), request, Vec::new()]);
+    }
+    for op in 1..8u16 {
+        let mut header = [0; 44];
+        // From context 3 to the host's, a stream, to a port where nobody listens.
+        (header[0], header[8], header[16], header[20], header[28]) = (3, 2, 7, 9, 1);
+        header[30..32].copy_from_slice(&op.to_le_bytes());
+        let packet = [fill(1, &header), offer(1, &[&[READ, 44]])].concat();
+        seed(&format!("vsock-{op}"), 4, [packet, room.clone(), Vec::new()]);
+    }
 }
