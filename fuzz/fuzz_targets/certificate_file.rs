@@ -26,8 +26,13 @@ fuzz_target!(|data: &[u8]| {
         let _ = (path.verify(), path.verify_time(now()));
     }
     let genuine = certificates.iter().any(|certificate| certificate.der() == VCEK);
-    let references =
-        References { root: None, revocation_lists: Vec::new(), report_data: None, at: now() };
+    let references = References {
+        root: None,
+        revocation_lists: Vec::new(),
+        report_data: None,
+        at: now(),
+        accept_emulated: false,
+    };
     let evidence = Evidence { report: SAMPLE.to_vec(), certificates };
     let policy = Policy::from_toml(
         b"revocation = 'allow-unknown'\nlaunch_measurement = 'optional'\nfreshness = 'unchecked'\n",

@@ -23,8 +23,13 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| {
 });
 
 fuzz_target!(|data: &[u8]| {
-    let references =
-        References { root: None, revocation_lists: Vec::new(), report_data: None, at: now() };
+    let references = References {
+        root: None,
+        revocation_lists: Vec::new(),
+        report_data: None,
+        at: now(),
+        accept_emulated: false,
+    };
     let evidence = Evidence { report: data.to_vec(), certificates: CERTIFICATES.clone() };
     let device = judge(&evidence, &references, &POLICY);
     assert_eq!(device.trusted, data == SAMPLE, "{:#?}", device.checks);
