@@ -76,6 +76,7 @@ fn the_guests_side_does_not_reach_the_hosts() {
         "ravelin-dice",
         "ravelin-attestation",
         "ravelin-driver",
+        "ravelin-workload",
     ] {
         let reached = reached(&graph, guest);
         for host in

@@ -10,17 +10,17 @@ use getrandom::rand_core::UnwrapErr;
 use ravelin_digits::{EMBEDDED, Payload, reference};
 use ravelin_driver::Layout;
 use ravelin_gpu_model::{Gpu, Initiator, ResetKind};
-use ravelin_guest::gpu_workload::fleet::Fleet;
-use ravelin_guest::gpu_workload::guarded::Guarded;
-use ravelin_guest::gpu_workload::probe::{self, Window};
-use ravelin_guest::gpu_workload::task::{Error, Host, Repeat, hex};
-use ravelin_guest::gpu_workload::{bench, digits, idle};
 use ravelin_report::{Event, Round};
 use ravelin_tests::stage::bus::Wire;
 use ravelin_tests::stage::pages::Pages;
 use ravelin_tests::stage::time::Monotonic;
 use ravelin_tests::stage::trust::{self, Documents};
 use ravelin_tests::stage::{Stage, config};
+use ravelin_workload::fleet::Fleet;
+use ravelin_workload::guarded::Guarded;
+use ravelin_workload::probe::{self, Window};
+use ravelin_workload::task::{Error, Host, Repeat, hex};
+use ravelin_workload::{bench, digits, idle};
 
 /// Keeps what is reported, and may do something at each pause.
 #[derive(Clone, Default)]

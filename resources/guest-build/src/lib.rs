@@ -17,7 +17,7 @@ const PROFILE: &str = "guest";
 /// The guest's linker script, from the workspace's root.
 const SCRIPT: &str = "resources/guest/guest.ld";
 /// What the guest is made of, from the workspace's root.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "Cargo.toml",
     "Cargo.lock",
     "confidential/attestation",
@@ -32,6 +32,7 @@ const SOURCES: [&str; 14] = [
     "resources/guest",
     "resources/reference-values",
     "resources/report",
+    "resources/workload",
 ];
 /// How cargo, rustc and clippy that run the build script were started is nothing to the guest's
 /// build.

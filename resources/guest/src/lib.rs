@@ -13,9 +13,7 @@ extern crate alloc;
 
 pub mod call;
 pub mod clock;
-pub mod gpu_workload;
 pub mod machine;
-pub mod parameters;
 pub mod pci;
 pub mod ports;
 pub mod processor;
@@ -25,3 +23,5 @@ pub mod secure_processor;
 pub mod shared;
 pub mod start_info;
 pub mod workload;
+
+pub use ravelin_workload::parameters;

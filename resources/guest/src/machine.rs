@@ -2,13 +2,13 @@
 
 use crate::call;
 use crate::clock::TscClock;
-use crate::parameters::{self, Parameters};
 use crate::pci::{self, Function};
 use crate::rng::HardwareRng;
 use crate::secure_processor::SecureProcessor;
 use crate::shared::{Arena, Piece};
 use alloc::vec::Vec;
 use ravelin_gpu_abi::{PCI_DEVICE_ID, PCI_VENDOR_ID};
+use ravelin_workload::parameters::{self, Parameters};
 
 /// The machine, as the user program's start found it.
 pub struct Machine {

@@ -5,19 +5,18 @@
 
 use crate::call;
 use crate::shared::{Arena, Piece};
+use alloc::boxed::Box;
 use alloc::vec;
-use alloc::vec::Vec;
 use ravelin_driver::SharedMemory;
 use ravelin_guest_message::Page;
 use ravelin_guest_message::guest::{self, GuestChannel};
-use ravelin_guest_message::report::{
-    REPORT_DATA_SIZE, REPORT_SIZE, ReportRequest, ReportResponse, SigningKey,
-};
+use ravelin_guest_message::report::{REPORT_DATA_SIZE, ReportRequest, ReportResponse, SigningKey};
 use ravelin_guest_message::secrets::SecretsPage;
 use ravelin_snp::ghcb::PAGE_SIZE;
 use ravelin_snp::ghcb::certificate_table::{self, Guid};
 use ravelin_snp::ghcb::guest_request::Status;
 use ravelin_snp::report::report_data;
+use ravelin_workload::witness::{self, Reporter, SignedReport};
 use zeroize::Zeroize;
 
 /// The guest runs at VMPL 0 and speaks under the key for it.
@@ -45,15 +44,6 @@ pub enum Error {
     /// The host's certificates.
     #[error(transparent)]
     Certificates(#[from] certificate_table::Malformed),
-}
-
-/// A report, and the certificates that the host has for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedReport {
-    /// ATTESTATION_REPORT.
-    pub report: [u8; REPORT_SIZE],
-    /// ASK and VCEK, DER; empty where the host has none. Whoever verifies may have their own.
-    pub certificates: [Vec<u8>; 2],
 }
 
 /// The guest's conversation with the AMD-SP.
@@ -100,6 +90,12 @@ impl SecureProcessor {
             certificate_table::find(&table, guid).map(|der| der.unwrap_or_default().to_vec())
         };
         let certificates = [certificate(Guid::ASK)?, certificate(Guid::VCEK)?];
-        Ok(SignedReport { report, certificates })
+        Ok(SignedReport { report: report.to_vec(), certificates })
+    }
+}
+
+impl Reporter for SecureProcessor {
+    fn report(&mut self, data: &[u8; REPORT_DATA_SIZE]) -> Result<SignedReport, witness::Error> {
+        SecureProcessor::report(self, data).map_err(|error| witness::Error(Box::new(error)))
     }
 }

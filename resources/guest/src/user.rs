@@ -14,7 +14,6 @@ use core::slice;
 use ravelin_guest::call::LARGE_PAGE;
 use ravelin_guest::clock::TscClock;
 use ravelin_guest::machine::Machine;
-use ravelin_guest::parameters::Parameters;
 use ravelin_guest::ports::{Serial, power_off};
 use ravelin_guest::rng::HardwareRng;
 use ravelin_guest::secure_processor::SecureProcessor;
@@ -23,6 +22,7 @@ use ravelin_guest::start_info::{self, StartInfo};
 use ravelin_guest::workload::{self, Failure};
 use ravelin_guest::{processor, report};
 use ravelin_report::Event;
+use ravelin_workload::parameters::Parameters;
 use talc::TalcLock;
 use talc::source::Manual;
 

@@ -5,8 +5,9 @@ mod on_gpu;
 mod probe;
 
 use crate::machine::Machine;
-use crate::parameters;
-use alloc::string::{String, ToString};
+use alloc::string::String;
+use ravelin_workload::parameters;
+use ravelin_workload::task::in_words;
 
 /// Why a workload ended without success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,14 +21,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with this code; the whole chain of `error` is the message.
     pub fn new(code: &'static str, error: &dyn core::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            message += ": ";
-            message += &error.to_string();
-            cause = error.source();
-        }
-        Self { code, message }
+        Self { code, message: in_words(error) }
     }
 }
 

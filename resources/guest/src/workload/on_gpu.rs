@@ -6,12 +6,6 @@
 
 use super::Failure;
 use crate::clock::TscClock;
-use crate::gpu_workload::fleet::Fleet;
-use crate::gpu_workload::guarded::Guarded;
-use crate::gpu_workload::probe::{self, Window};
-use crate::gpu_workload::task::{Error, Host, Repeat};
-use crate::gpu_workload::witness::Witness;
-use crate::gpu_workload::{bench, digits, idle};
 use crate::machine::Machine;
 use crate::pci::Function;
 use crate::rng::HardwareRng;
@@ -21,19 +15,18 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use rand_core::Rng;
-use ravelin_attestation::{Clock as Time, Policy, ReferenceValues, RevocationList, TrustAnchor};
 use ravelin_driver::attest::Trust;
 use ravelin_driver::{Clock, Gpu, Layout};
 use ravelin_gpu_abi::{WINDOW_BAR, WINDOW_BAR_SIZE};
 use ravelin_report::Event;
+use ravelin_workload::documents::{self, Documents};
+use ravelin_workload::fleet::Fleet;
+use ravelin_workload::guarded::Guarded;
+use ravelin_workload::probe::{self, Window};
+use ravelin_workload::task::{Error, Host, Repeat};
+use ravelin_workload::witness::Witness;
+use ravelin_workload::{bench, digits, idle};
 
-/// What the guest's image pins: part of what a launch measures.
-const ROOT: &[u8] = include_bytes!("../../../reference-values/root.der");
-const REFERENCES: &[u8] = include_bytes!("../../../reference-values/reference-values.corim");
-const REVOCATIONS: &[u8] = include_bytes!("../../../reference-values/revocation-list.crl");
-
-/// The release before this security version was superseded for a weakness.
-const SVN_FLOOR: u32 = 2;
 /// Bytes of a bench that the command line does not size.
 const BENCH_SIZE: u64 = 64 << 20;
 /// Longest single halt.
@@ -85,7 +78,7 @@ fn with_gpu(
     machine: &mut Machine,
     work: impl FnOnce(Subject<'_>) -> Result<(), Error>,
 ) -> Result<(), Failure> {
-    let documents = Documents::of(machine)?;
+    let documents = pinned(machine)?;
     let mut gpus = gpus(machine)?;
     let layout = layout(machine)?;
     let subject = open(machine, 0, gpus.swap_remove(0), layout, documents.trust())?;
@@ -97,7 +90,7 @@ fn with_gpus(
     machine: &mut Machine,
     work: impl FnOnce(&mut Subjects<'_>) -> Result<(), Error>,
 ) -> Result<(), Failure> {
-    let documents = Documents::of(machine)?;
+    let documents = pinned(machine)?;
     let gpus = gpus(machine)?;
     let (nonce, witness) = testimony(machine)?;
     let share = machine.shared_left() / gpus.len() / PAGE * PAGE;
@@ -186,35 +179,9 @@ fn repeat(machine: &Machine) -> Result<Repeat, Failure> {
 }
 
 /// What GPUs are judged by.
-struct Documents {
-    policy: Policy,
-    references: ReferenceValues,
-    revocations: RevocationList,
-}
-
-impl Documents {
-    /// The image's own. Where nothing is protected anyway, neither need the GPU be.
-    fn of(machine: &Machine) -> Result<Documents, Failure> {
-        let code = "bad-reference-values";
-        let root = TrustAnchor::new(ROOT).map_err(|error| Failure::new(code, &error))?;
-        let revocations = RevocationList::verify(REVOCATIONS, &root)
-            .map_err(|error| Failure::new(code, &error))?;
-        let references = ReferenceValues::verify(REFERENCES, root)
-            .map_err(|error| Failure::new(code, &error))?;
-        let policy =
-            Policy { mode_off_allowed: nothing_is_protected(machine), ..Policy::guest(SVN_FLOOR) };
-        Ok(Documents { policy, references, revocations })
-    }
-
-    fn trust(&self) -> Trust<'_> {
-        Trust {
-            policy: &self.policy,
-            references: &self.references,
-            revocations: &self.revocations,
-            // Every clock here is the host's.
-            time: Time::UNKNOWN,
-        }
-    }
+fn pinned(machine: &Machine) -> Result<Documents, Failure> {
+    Documents::pinned(nothing_is_protected(machine))
+        .map_err(|error| Failure::new(documents::Error::CODE, &error))
 }
 
 /// The report port, and the processor's rest.

@@ -13,8 +13,8 @@ use ravelin_driver::{Bus, Clock, Gpu, Lost, SharedMemory, watch};
 use ravelin_gpu_abi::WINDOW_BAR_SIZE;
 use ravelin_gpu_abi::command::{Command, Reply};
 
-use super::guarded::Guarded;
-use super::task::{Error, Host};
+use crate::guarded::Guarded;
+use crate::task::{Error, Host};
 
 /// The window on HBM, BAR2: plain loads and stores of 1, 2, 4 or 8 bytes, aligned or not.
 pub trait Window {

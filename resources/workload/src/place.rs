@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::task::Error;
+use crate::task::Error;
 
 /// Where tensors begin, for the memory's and the kernels' sake.
 const ALIGNMENT: u64 = 256;

@@ -13,9 +13,9 @@ use alloc::vec::Vec;
 use rand_core::CryptoRng;
 use ravelin_driver::{Bus, Clock, SharedMemory};
 
-use super::guarded::{Guarded, Judged};
-use super::task::{Error, Host};
-use super::witness::Witness;
+use crate::guarded::{Guarded, Judged};
+use crate::task::{Error, Host};
+use crate::witness::Witness;
 
 /// The GPUs of a guest, in the order of their places.
 pub struct Fleet<'a, B, M, C, R, H> {

@@ -15,9 +15,9 @@ use ravelin_gpu_abi::command::Command;
 use ravelin_report::{Bench, Event};
 use zeroize::Zeroize;
 
-use super::guarded::Guarded;
-use super::place::Places;
-use super::task::{Error, Host};
+use crate::guarded::Guarded;
+use crate::place::Places;
+use crate::task::{Error, Host};
 
 const MEASUREMENTS: usize = 3;
 const ROUND_TRIPS: u64 = 64;

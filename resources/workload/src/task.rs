@@ -6,7 +6,7 @@ use ravelin_attestation::Code;
 use ravelin_driver::attest;
 use ravelin_report::Event;
 
-use crate::secure_processor;
+use crate::witness;
 
 /// The way out: reports for the launcher, and time to let pass.
 pub trait Host {
@@ -70,8 +70,8 @@ pub enum Error {
         identity: [u8; 48],
     },
     /// There is no report on the guest, which was asked for.
-    #[error("There is no report on this guest: {0}")]
-    Report(#[from] secure_processor::Error),
+    #[error(transparent)]
+    Report(#[from] witness::Error),
     /// Something that must be refused was not.
     #[error("The probe got through: {0}")]
     Probe(&'static str),

@@ -13,10 +13,10 @@ use ravelin_driver::{Bus, Clock, Gpu, SharedMemory};
 use ravelin_gpu_abi::command::{Activation, Command};
 use ravelin_report::{Event, Round};
 
-use super::fleet::Fleet;
-use super::guarded::transfer;
-use super::place::Places;
-use super::task::{Error, Host, Repeat, hex};
+use crate::fleet::Fleet;
+use crate::guarded::transfer;
+use crate::place::Places;
+use crate::task::{Error, Host, Repeat, hex};
 
 /// Between two rounds that are repeated forever: someone may want to watch.
 const PAUSE_US: u64 = 200_000;

@@ -16,7 +16,19 @@ use rand_core::CryptoRng;
 use ravelin_attestation::composite::{self, KEY_SIZE, REPORT_DATA_SIZE};
 use ravelin_report::{Event, GuestReport};
 
-use crate::secure_processor::{Error, SecureProcessor, SignedReport};
+/// Why there is no report: the reporter's own words.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reports on the guest")]
+pub struct Error(#[source] pub Box<dyn core::error::Error + Send + Sync>);
+
+/// A report, and the certificates that the host has for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedReport {
+    /// ATTESTATION_REPORT.
+    pub report: Vec<u8>,
+    /// ASK and VCEK, DER; empty where the host has none. Whoever verifies may have their own.
+    pub certificates: [Vec<u8>; 2],
+}
 
 /// Whoever signs reports on this guest.
 pub trait Reporter {
@@ -25,12 +37,6 @@ pub trait Reporter {
     /// # Errors
     /// There is none.
     fn report(&mut self, data: &[u8; REPORT_DATA_SIZE]) -> Result<SignedReport, Error>;
-}
-
-impl Reporter for SecureProcessor {
-    fn report(&mut self, data: &[u8; REPORT_DATA_SIZE]) -> Result<SignedReport, Error> {
-        SecureProcessor::report(self, data)
-    }
 }
 
 /// Who testifies to a guest's GPUs.

@@ -10,7 +10,7 @@ use ravelin_driver::attest::{Attested, Presented, Standing, Trust};
 use ravelin_driver::{Bus, Clock, Gpu, SharedMemory, Traffic};
 use ravelin_report::{Event, Evidence, Transfer};
 
-use super::task::{Error, Host, hex, in_words};
+use crate::task::{Error, Host, hex, in_words};
 
 /// Between a loss and the next attestation: a reset takes its time.
 const AFTER_LOSS_US: u64 = 10_000;

@@ -5,8 +5,8 @@
 use rand_core::CryptoRng;
 use ravelin_driver::{Bus, Clock, SharedMemory};
 
-use super::fleet::Fleet;
-use super::task::{Error, Host, Repeat};
+use crate::fleet::Fleet;
+use crate::task::{Error, Host, Repeat};
 
 /// Between two looks at the GPUs.
 const LOOK_US: u64 = 200_000;
