@@ -13,6 +13,7 @@ mod error;
 mod evidence;
 mod gpu_server;
 mod guest;
+mod image;
 mod images;
 mod launch;
 mod output;
@@ -60,6 +61,11 @@ enum Command {
     /// Serve a GPU on its own to whoever speaks SPDM over TCP
     #[command(after_help = exit::table(ExitCode::ALL))]
     GpuServer(GpuServerArgs),
+    /// Make what a guest boots from
+    Image {
+        #[command(subcommand)]
+        what: image::Image,
+    },
     /// Judge evidence of GPUs and guests, offline: runs `ravelin-verify`
     #[command(disable_help_flag = true)]
     Verify(ToolArgs),
@@ -223,6 +229,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>, started: Instant) -> Exit
             bench::transfer(&arguments, started)
         }
         Some(Command::GpuServer(arguments)) => gpu_server::run(&arguments),
+        Some(Command::Image { what }) => image::run(&what),
         Some(Command::Verify(ToolArgs { arguments })) => tool::run(tool::VERIFY, &arguments),
         Some(Command::Maker(ToolArgs { arguments })) => tool::run(tool::MAKER, &arguments),
         Some(Command::Spdm(ToolArgs { arguments })) => tool::run(tool::SPDM, &arguments),

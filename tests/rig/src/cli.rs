@@ -17,7 +17,7 @@ use crate::report::{self, Report};
 use crate::run::record::Record;
 use crate::run::{self, End};
 use crate::suites::{self, SHELL, SUITES, Suite};
-use crate::{host_programs, initramfs, workspace};
+use crate::{host_programs, workspace};
 
 /// Exit code when tests have failed.
 const FAILED: u8 = 1;
@@ -90,7 +90,7 @@ enum Error {
     #[error(transparent)]
     Image(#[from] image::Error),
     #[error(transparent)]
-    Initramfs(#[from] initramfs::Error),
+    Initramfs(#[from] ravelin_initramfs::Error),
     #[error(transparent)]
     Run(#[from] run::Error),
     #[error("cannot write in {path}")]

@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
+use ravelin_initramfs::Tree;
+
 use crate::artifacts::{self, TestProgram};
-use crate::initramfs::{self, Tree};
 use crate::kernel::{self, Unpacked};
 use crate::modules::{self, Modules};
 use crate::protocol::{Job, PLAN_PATH, Plan};
@@ -19,7 +20,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Artifacts(#[from] artifacts::Error),
     #[error(transparent)]
-    Initramfs(#[from] initramfs::Error),
+    Initramfs(#[from] ravelin_initramfs::Error),
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
     #[error(transparent)]
@@ -74,7 +75,7 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
     let mut packing = Packing { tree: Tree::default(), jobs: Vec::new() };
     for (name, path) in artifacts::binaries("ravelin")? {
         packing.program(&path)?;
-        packing.tree.symlink(&format!("bin/{name}"), &path.to_string_lossy());
+        packing.tree.symlink(&format!("bin/{name}"), &path.to_string_lossy())?;
     }
     if !choice.command.is_empty() {
         packing.command("the command", choice.command.clone());
@@ -89,14 +90,14 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
                     packing.program(&test.executable)?;
                     let mut arguments = vec!["--ignored".to_owned(), "--test-threads=1".to_owned()];
                     arguments.extend_from_slice(&choice.test_arguments);
-                    packing.test(package, test, &arguments);
+                    packing.test(package, test, &arguments)?;
                 }
             }
             Work::Tests { package, except } => {
                 for test in artifacts::tests(package)? {
                     if !except.contains(&test.target.as_str()) {
                         packing.program(&test.executable)?;
-                        packing.test(package, test, &choice.test_arguments);
+                        packing.test(package, test, &choice.test_arguments)?;
                     }
                 }
             }
@@ -107,13 +108,13 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
     for name in suite.programs {
         if let Some(path) = host_programs::find(name) {
             packing.program(&path)?;
-            packing.tree.symlink(&format!("bin/{name}"), &path.to_string_lossy());
+            packing.tree.symlink(&format!("bin/{name}"), &path.to_string_lossy())?;
         }
     }
     for file in suite.files {
         let path = workspace::root().join(file);
         if path.is_dir() {
-            packing.tree.host_directory(&path)?;
+            packing.tree.host_directory(&path.to_string_lossy(), &path)?;
         } else {
             packing.tree.host_file(&path.to_string_lossy(), &path)?;
         }
@@ -132,7 +133,7 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
     let (jobs, readings): (Vec<Job>, Vec<Reading>) = packing.jobs.into_iter().unzip();
     let plan = Plan { modules, jobs: jobs.clone() };
     let mut tree = packing.tree;
-    tree.bytes(PLAN_PATH, serde_json::to_vec_pretty(&plan).unwrap_or_default());
+    tree.bytes(PLAN_PATH, serde_json::to_vec_pretty(&plan).unwrap_or_default())?;
     Ok(Image { tree, jobs, readings })
 }
 
@@ -163,10 +164,10 @@ impl Packing {
             host_programs::find("busybox").unwrap_or_else(|| PathBuf::from("/bin/busybox"));
         self.tree.host_file("bin/busybox", &busybox)?;
         self.libraries(&busybox)?;
-        self.tree.bytes("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n".to_vec());
-        self.tree.bytes("etc/group", b"root:x:0:\n".to_vec());
+        self.tree.bytes("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n".to_vec())?;
+        self.tree.bytes("etc/group", b"root:x:0:\n".to_vec())?;
         for directory in ["root", "proc", "sys", "dev", "tmp", "run"] {
-            self.tree.directory(directory);
+            self.tree.directory(directory)?;
         }
         Ok(())
     }
@@ -196,9 +197,14 @@ impl Packing {
         self.jobs.push((job, Reading::ExitCode));
     }
 
-    fn test(&mut self, package: &str, test: TestProgram, arguments: &[String]) {
+    fn test(
+        &mut self,
+        package: &str,
+        test: TestProgram,
+        arguments: &[String],
+    ) -> Result<(), Error> {
         let directory = test.directory.to_string_lossy().into_owned();
-        self.tree.directory(&directory);
+        self.tree.directory(&directory)?;
         let mut command = vec![test.executable.to_string_lossy().into_owned()];
         command.extend_from_slice(arguments);
         let job = Job {
@@ -216,6 +222,7 @@ impl Packing {
             limit: LIMIT,
         };
         self.jobs.push((job, Reading::Harness));
+        Ok(())
     }
 
     fn choose(&mut self, suite: &Suite, choice: &Choice) -> Result<(), Error> {

@@ -5,8 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use object::read::elf::FileHeader;
-use object::{Endianness, elf, read::elf::ProgramHeader};
+use ravelin_initramfs::program::Program;
 
 /// Why a program's libraries are not known.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +32,9 @@ pub(crate) enum Error {
 pub(crate) fn of(program: &Path) -> Result<BTreeSet<PathBuf>, Error> {
     let bytes = std::fs::read(program)
         .map_err(|source| Error::Read { path: program.to_owned(), source })?;
-    let Some(loader) = interpreter(&bytes) else { return Ok(BTreeSet::new()) };
+    let Some(Program::Dynamic { loader }) = Program::of(&bytes) else {
+        return Ok(BTreeSet::new());
+    };
     let failed = |said: String| Error::Loader { program: program.to_owned(), said };
     let output = Command::new(&loader)
         .arg("--list")
@@ -46,15 +47,6 @@ pub(crate) fn of(program: &Path) -> Result<BTreeSet<PathBuf>, Error> {
     let mut files = paths(&String::from_utf8_lossy(&output.stdout));
     files.insert(loader);
     Ok(files)
-}
-
-/// The loader that an ELF program asks for.
-fn interpreter(program: &[u8]) -> Option<PathBuf> {
-    let header = elf::FileHeader64::<Endianness>::parse(program).ok()?;
-    let endian = header.endian().ok()?;
-    let segments = header.program_headers(endian, program).ok()?;
-    let path = segments.iter().find_map(|s| s.interpreter(endian, program).ok().flatten())?;
-    Some(PathBuf::from(String::from_utf8_lossy(path).into_owned()))
 }
 
 /// The paths in what the loader lists: `libc.so.6 => /lib/libc.so.6 (0x...)`. Lines without a
@@ -87,10 +79,5 @@ mod tests {
     fn this_very_program_has_a_c_library() {
         let libraries = of(&std::env::current_exe().unwrap()).unwrap();
         assert!(libraries.iter().any(|path| path.ends_with("libc.so.6")), "{libraries:?}");
-    }
-
-    #[test]
-    fn a_script_has_no_loader() {
-        assert_eq!(interpreter(b"#!/bin/sh\n"), None);
     }
 }

@@ -10,7 +10,6 @@ mod artifacts;
 mod cli;
 mod host_programs;
 mod image;
-mod initramfs;
 mod inside;
 mod kernel;
 mod libraries;

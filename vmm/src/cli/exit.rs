@@ -69,6 +69,7 @@ exit_codes! {
     Listen = 40, "listen", "the server cannot listen on the address";
     Capture = 41, "capture", "the capture cannot be written";
     Evidence = 42, "evidence", "the evidence cannot be written, or there is none";
+    Image = 43, "image", "the image cannot be made";
     ToolAbsent = 50, "tool-absent", "the program that the subcommand runs is not installed";
     ToolBroken = 51, "tool-broken", "the program that the subcommand runs cannot be started";
     Interrupted = 130, "interrupted", "ended by SIGINT";

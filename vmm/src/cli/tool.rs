@@ -30,6 +30,22 @@ pub(super) const MAKER: Tool = Tool { program: "ravelin-maker", package: "raveli
 /// The SPDM requester.
 pub(super) const SPDM: Tool = Tool { program: "ravelin-spdm", package: "ravelin-spdm-tool" };
 
+/// The agent for Linux guests, which does not run here: it goes into their images.
+pub(super) const AGENT: &str = "ravelin-agent";
+/// Where `cargo agent` puts it, from the directory that `cargo build --release` puts the launcher in:
+/// being static, it is built for a named target.
+const AGENT_DIRECTORY: &str = "../x86_64-unknown-linux-gnu/release";
+
+/// The agent's file, if there is one.
+pub(super) fn agent() -> Option<PathBuf> {
+    let beside = std::env::current_exe().ok();
+    let built = beside.as_deref().and_then(Path::parent)?.join(AGENT_DIRECTORY).join(AGENT);
+    let path = std::env::var_os("PATH");
+    find(AGENT, beside.as_deref(), None)
+        .or_else(|| is_executable(&built).then_some(built))
+        .or_else(|| find(AGENT, None, path.as_ref()))
+}
+
 /// Becomes the program. Returns only where that fails.
 pub(super) fn run(tool: Tool, arguments: &[OsString]) -> ExitCode {
     let Err(error) = become_it(tool, arguments);
