@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | BAR0 | the model's registers, as guest MMIO |
 //! | BAR2 | the window on HBM, as guest MMIO: the firewall decides |
-//! | BAR4 | MSI-X table and pending bits |
+//! | BAR4 | MSI-X table and pending bits; in the upper half the shared window, where there is one |
 //! | configuration space | PCI Express capability with FLR, MSI-X, Data Object Exchange |
 //!
 //! The face holds no key and sees no plaintext; data objects pass through it sealed or public. It
 //! adds no rule about memory either: [`DmaGate`] decides, and the guest's bus master bit can only
-//! take away from that.
+//! take away from that. Where the gate has a [shared window], it follows BAR4.
+//!
+//! [shared window]: crate::shared_window
 
 use crate::dma_gate::DmaGate;
 use crate::pci::bus::Function;
@@ -33,6 +35,9 @@ pub enum Error {
     /// Its configuration space could not be laid out.
     #[error("the GPU's configuration space does not fit")]
     Config(#[from] config::Error),
+    /// A shared window of a size that the programming interface does not have.
+    #[error("a shared window of {0} bytes: give {size}", size = abi::SHARED_WINDOW_SIZE)]
+    Window(u64),
     /// The model did not come up.
     #[error("the GPU did not power on")]
     PowerOn(#[from] ravelin_gpu_model::Error),
@@ -60,16 +65,22 @@ struct State {
 }
 
 impl ApmDevice {
-    /// Powers a GPU on. It reaches guest memory through `gate` alone.
+    /// Powers a GPU on. It reaches guest memory through `gate` alone; where the gate has a window of
+    /// [`abi::SHARED_WINDOW_SIZE`] bytes, BAR4 shows it to the guest.
     ///
     /// # Errors
-    /// The model refuses its configuration.
+    /// The window has another size, or the model refuses its configuration.
     pub fn new(
         gpu: GpuConfig,
         gate: Arc<DmaGate>,
         interrupts: Arc<dyn MsiSink>,
     ) -> Result<Arc<Self>, Error> {
-        let (config, place) = lay_out()?;
+        if let Some(window) =
+            gate.window().filter(|window| window.size() != abi::SHARED_WINDOW_SIZE)
+        {
+            return Err(Error::Window(window.size()));
+        }
+        let (config, place) = lay_out(gate.window().is_some())?;
         let msix = Arc::new(Msix::new(abi::MSIX_VECTORS, interrupts));
         gate.set_bus_master(false);
         let gpu = Gpu::power_on(gpu, gate.clone(), Arc::new(Vectors(msix.clone())))?;
@@ -112,18 +123,29 @@ impl ApmDevice {
             state.config.reset();
             state.mailbox.abort();
             self.msix.reset();
+            self.follow_window(&state);
         }
         if let Err(error) = self.gpu.admin().reset(ResetKind::Flr) {
             tracing::warn!(%error, "function level reset left the GPU without firmware");
         }
     }
 
-    /// Follows the command and message control registers.
+    /// Follows the command, message control and base address registers.
     fn follow(&self, state: &State) {
         let master = state.config.word(COMMAND) & COMMAND_BUS_MASTER != 0;
         let control = state.config.word(self.place.msix + msix_capability::MESSAGE_CONTROL);
         self.gate.set_bus_master(master);
         self.msix.set_control(control, master);
+        self.follow_window(state);
+    }
+
+    /// Has the shared window where BAR4 is now.
+    fn follow_window(&self, state: &State) {
+        if let Some(window) = self.gate.window() {
+            let bar = state.config.bar_range(abi::MSIX_BAR);
+            // The BAR ends below the end of all addresses.
+            window.follow(bar.map(|bar| bar.start + abi::SHARED_WINDOW_OFFSET));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -180,10 +202,11 @@ impl Function for ApmDevice {
         match index {
             abi::REGISTERS_BAR => self.gpu.read_register(Initiator::GuestMmio, offset, data),
             abi::WINDOW_BAR => self.gpu.read_window(Initiator::GuestMmio, offset, data),
-            abi::MSIX_BAR => match offset.checked_sub(PENDING) {
-                Some(offset) => self.msix.read_pending(offset, data),
-                None => self.msix.read_table(offset, data),
-            },
+            abi::MSIX_BAR if offset < PENDING => self.msix.read_table(offset, data),
+            abi::MSIX_BAR if offset < abi::MSIX_BAR_SIZE => {
+                self.msix.read_pending(offset - PENDING, data);
+            }
+            // The window itself is no register: the guest reaches it without us.
             _ => {}
         }
     }
@@ -207,7 +230,7 @@ impl Interrupts for Vectors {
     }
 }
 
-fn lay_out() -> Result<(ConfigSpace, Places), config::Error> {
+fn lay_out(window: bool) -> Result<(ConfigSpace, Places), config::Error> {
     let mut config = ConfigSpace::new(Identity {
         vendor: abi::PCI_VENDOR_ID,
         device: abi::PCI_DEVICE_ID,
@@ -216,7 +239,8 @@ fn lay_out() -> Result<(ConfigSpace, Places), config::Error> {
     });
     config.add_bar(Bar { index: abi::REGISTERS_BAR, size: abi::REGISTERS_BAR_SIZE }, false)?;
     config.add_bar(Bar { index: abi::WINDOW_BAR, size: abi::WINDOW_BAR_SIZE }, true)?;
-    config.add_bar(Bar { index: abi::MSIX_BAR, size: abi::MSIX_BAR_SIZE }, false)?;
+    let size = if window { abi::SHARED_BAR_SIZE } else { abi::MSIX_BAR_SIZE };
+    config.add_bar(Bar { index: abi::MSIX_BAR, size }, window)?;
     let table = msix_capability::table(abi::MSIX_VECTORS, abi::MSIX_BAR, PENDING as u32);
     let place = Places {
         express: config.add_capability(express::ID, &express::integrated_endpoint())?,

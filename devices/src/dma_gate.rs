@@ -5,17 +5,22 @@
 //! waits for what is in flight. An access that is refused moves no byte: a read fills nothing, a
 //! write lands nowhere; it is counted and logged.
 //!
+//! A device that has a [`SharedWindow`] reaches that too, by the addresses at which the guest finds
+//! it. It is no guest memory and always shared; an access lies within it as a whole, or is one to
+//! guest memory.
+//!
 //! The memory behind the gate is the *shared* side alone. Even an error here could not show a device
 //! private memory where the platform keeps the two apart.
 //!
-//! A device that walks rings takes a [`Transaction`] for several accesses, each of which is admitted
-//! by itself.
+//! A device that walks rings takes a [`Transaction`] for several accesses to guest memory, each of
+//! which is admitted by itself.
 
 mod transaction;
 
 pub use transaction::Transaction;
 
 use crate::page_state::{self, Hold, PageStateMap};
+use crate::shared_window::SharedWindow;
 use ravelin_gpu_model::{DmaFault, HostMemory};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,6 +46,7 @@ pub struct DmaGate {
     pages: Arc<PageStateMap>,
     shared: GuestMemoryMmap,
     bus_master: AtomicBool,
+    window: Option<Arc<SharedWindow>>,
     refusals: AtomicU64,
 }
 
@@ -53,7 +59,17 @@ impl DmaGate {
         shared: GuestMemoryMmap,
     ) -> Self {
         let (bus_master, refusals) = (AtomicBool::new(true), AtomicU64::new(0));
-        Self { device: device.into(), pages, shared, bus_master, refusals }
+        Self { device: device.into(), pages, shared, window: None, bus_master, refusals }
+    }
+
+    /// The same gate, to the device's window as well.
+    pub fn with_window(self, window: Arc<SharedWindow>) -> Self {
+        Self { window: Some(window), ..self }
+    }
+
+    /// The device's window, if it has one.
+    pub fn window(&self) -> Option<&Arc<SharedWindow>> {
+        self.window.as_ref()
     }
 
     /// Follows the function's bus master bit: while it is off nothing passes.
@@ -76,7 +92,7 @@ impl DmaGate {
     /// # Errors
     /// Not every page is shared now; `buffer` is untouched. No bytes are no access.
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        self.access("read", address, buffer.len(), |at| self.shared.read_slice(buffer, at))
+        self.access("read", address, buffer.len(), |memory, at| memory.read_slice(buffer, at))
     }
 
     /// Copies `bytes` to guest memory at `address`.
@@ -84,7 +100,7 @@ impl DmaGate {
     /// # Errors
     /// Not every page is shared now; nothing is written. No bytes are no access.
     pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Error> {
-        self.access("write", address, bytes.len(), |at| self.shared.write_slice(bytes, at))
+        self.access("write", address, bytes.len(), |memory, at| memory.write_slice(bytes, at))
     }
 
     /// The device's name.
@@ -97,21 +113,29 @@ impl DmaGate {
         self.refusals.load(Ordering::Relaxed)
     }
 
-    /// Runs `copy` while the range is known to stay shared.
+    /// Runs `copy`, on memory and a place in it, while the range is known to stay shared.
     fn access(
         &self,
         kind: &str,
         address: u64,
         length: usize,
-        copy: impl FnOnce(GuestAddress) -> Result<(), GuestMemoryError>,
+        copy: impl FnOnce(&GuestMemoryMmap, GuestAddress) -> Result<(), GuestMemoryError>,
     ) -> Result<(), Error> {
         if length == 0 {
             return Ok(());
         }
-        self.admit(&self.pages.hold(), address, length)
-            // The hold lives until the copy is over: this is what a conversion waits for.
-            .and_then(|()| copy(GuestAddress(address)).map_err(Error::from))
-            .inspect_err(|error| self.refuse(kind, address, length, error))
+        // What admits lives until the copy is over: a move of the window waits for it, a conversion
+        // of the pages too.
+        let window = self.window.as_ref().filter(|_| self.bus_master());
+        let done = match window.and_then(|window| window.admit(address, length as u64)) {
+            Some(window) => copy(window.memory, GuestAddress(window.offset)).map_err(Error::from),
+            None => {
+                let hold = self.pages.hold();
+                self.admit(&hold, address, length)
+                    .and_then(|()| copy(&self.shared, GuestAddress(address)).map_err(Error::from))
+            }
+        };
+        done.inspect_err(|error| self.refuse(kind, address, length, error))
     }
 
     /// The rule: the guest lets the device use the bus, and every page is shared.

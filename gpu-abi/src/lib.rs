@@ -28,10 +28,18 @@ pub const REGISTERS_BAR_SIZE: u64 = 64 << 10;
 pub const WINDOW_BAR: u8 = 2;
 /// Size of BAR2 in bytes; a GPU with less HBM answers all ones behind its end.
 pub const WINDOW_BAR_SIZE: u64 = 256 << 20;
-/// BAR4: MSI-X table and pending bits, 64-bit, not prefetchable.
+/// BAR4: MSI-X table and pending bits, 64-bit, not prefetchable; and the shared window where the
+/// GPU has one.
 pub const MSIX_BAR: u8 = 4;
 /// Size of BAR4 in bytes: the table in the first page, the pending bits in the second.
 pub const MSIX_BAR_SIZE: u64 = 8 << 10;
+/// Size of BAR4 in bytes where the GPU has a shared window: memory that guest and GPU share, for a
+/// guest whose driver has no other. The BAR is prefetchable then, and its upper half the window.
+pub const SHARED_BAR_SIZE: u64 = 64 << 20;
+/// Where the shared window begins in such a BAR.
+pub const SHARED_WINDOW_OFFSET: u64 = SHARED_BAR_SIZE / 2;
+/// Bytes of the shared window.
+pub const SHARED_WINDOW_SIZE: u64 = SHARED_BAR_SIZE - SHARED_WINDOW_OFFSET;
 /// MSI-X vectors: one an [`Engine`], by its number, and one for device events.
 pub const MSIX_VECTORS: u16 = 4;
 /// The vector raised on device events: reset, ready, session failed.

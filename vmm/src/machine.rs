@@ -10,7 +10,7 @@ use crate::config::GpuSpec;
 use crate::interrupts::MsiSender;
 use crate::layout::Layout;
 use crate::vcpu::{Buses, Exit};
-use crate::vm::{self, Stopper, Vm, VmConfig};
+use crate::vm::{self, Guest, Stopper, Vm, VmConfig};
 use peripherals::Peripherals;
 use ravelin_devices::apm::{self, ApmDevice};
 use ravelin_devices::bus::{self, BusDevice, MmioBus, PioBus};
@@ -112,6 +112,8 @@ impl Machine {
         peripherals: Peripherals,
         ports: SerialPorts,
     ) -> Result<Machine, Error> {
+        // The built-in guest has shared memory of its own.
+        let windows = matches!(vm.guest, Guest::Linux(_));
         let vm = Vm::new(vm)?;
         let pio = PioBus::new();
         ports.console.place(&vm, &pio, serial::COM1, serial::COM1_INTERRUPT)?;
@@ -120,7 +122,7 @@ impl Machine {
         pio.insert(keyboard::STATUS, 1, Arc::new(KeyboardController))?;
         let Layout { ecam, bars, .. } = vm.layout().clone();
         let pci = PciBus::new(bars.clone());
-        let gpus = gpus.iter().enumerate().map(|(index, spec)| power_on(&vm, index, spec));
+        let gpus = gpus.iter().enumerate().map(|(index, spec)| power_on(&vm, index, spec, windows));
         let gpus = gpus.collect::<Result<Vec<_>, _>>()?;
         for gpu in &gpus {
             pci.add(gpu.clone())?;
@@ -161,9 +163,14 @@ impl Machine {
     }
 }
 
-fn power_on(vm: &Vm, index: usize, spec: &GpuSpec) -> Result<Arc<ApmDevice>, Error> {
+/// `window`: the GPU brings the memory that it shares with its driver.
+fn power_on(vm: &Vm, index: usize, spec: &GpuSpec, window: bool) -> Result<Arc<ApmDevice>, Error> {
     let memory = vm.memory();
-    let gate = DmaGate::new(format!("gpu{index}"), memory.pages().clone(), memory.shared().clone());
+    let mut gate =
+        DmaGate::new(format!("gpu{index}"), memory.pages().clone(), memory.shared().clone());
+    if window {
+        gate = gate.with_window(Arc::new(vm.shared_window(index as u32)?));
+    }
     let config = GpuConfig {
         memory: spec.memory.0,
         mode: spec.mode.into(),

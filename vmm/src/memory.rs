@@ -20,6 +20,7 @@ use huge::HugeMapping;
 use ravelin_devices::page_state::{self, PageState, PageStateMap, Refused, Subscriber};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
 use rustix::mm::{Advice, madvise};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -175,7 +176,12 @@ impl Private {
     }
 }
 
-fn map(ranges: &[Range<u64>], name: &std::ffi::CStr) -> Result<GuestMemoryMmap, Error> {
+/// So many bytes of memory that are no guest memory, by offset from 0.
+pub(crate) fn shared_by_offset(length: u64, name: &CStr) -> Result<GuestMemoryMmap, Error> {
+    map(std::slice::from_ref(&(0..length)), name)
+}
+
+fn map(ranges: &[Range<u64>], name: &CStr) -> Result<GuestMemoryMmap, Error> {
     let regions = ranges.iter().map(|range| {
         let length = range.end - range.start;
         let failed = |errno: rustix::io::Errno| Error::File(length, errno.into());

@@ -5,6 +5,7 @@
 //! [`Vm::run`], which returns when the guest has ended or a [`Stopper`] wanted it.
 
 pub(crate) mod slots;
+mod window;
 
 use crate::boot::linux::Linux;
 use crate::boot::linux::memory_map::{Kind, MemoryMap};
@@ -23,6 +24,7 @@ use crate::platform::emulated::launch::{self, launch};
 use crate::platform::emulated::secure_processor::SecureProcessor;
 use crate::vcpu::{self, Buses, Encryption, Exit, Model, Vcpu};
 use kvm_ioctls::{Cap, Kvm, VmFd};
+use ravelin_devices::shared_window::SharedWindow;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -253,6 +255,15 @@ impl Vm {
     /// Has KVM ring doorbells by itself.
     pub fn doorbells(&self) -> Arc<KvmDoorbells> {
         Arc::new(KvmDoorbells::new(self.fd.clone()))
+    }
+
+    /// A shared window for the GPU of this number, for a guest whose driver has no other memory to
+    /// share with it. It may be anywhere among the BARs.
+    ///
+    /// # Errors
+    /// The kernel has no such memory to give.
+    pub fn shared_window(&self, number: u32) -> Result<SharedWindow, Error> {
+        Ok(window::new(self.fd.clone(), number, self.layout.bars.clone())?)
     }
 
     /// A handle that ends the guest from any thread.

@@ -3,6 +3,7 @@ use crate::bus::{BusDevice, MmioBus};
 use crate::page_state::{PageState, PageStateMap};
 use crate::pci::bus::{Aperture, ECAM_SIZE, Ecam, PciBus};
 use crate::pci::msix::MsiMessage;
+use crate::shared_window::tests::{FakeSlot, window};
 use proptest::prelude::*;
 use ravelin_gpu_abi::Engine;
 use ravelin_gpu_abi::registers::{self, Mode};
@@ -34,10 +35,15 @@ struct Machine {
 }
 
 fn machine(mode: Mode) -> Machine {
+    machine_with(mode, |gate| gate)
+}
+
+/// The same, with a gate of one's own making.
+fn machine_with(mode: Mode, with: impl FnOnce(DmaGate) -> DmaGate) -> Machine {
     let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).unwrap();
     let pages =
         Arc::new(PageStateMap::new(std::iter::once(0..MEMORY), PageState::Private).unwrap());
-    let gate = Arc::new(DmaGate::new("gpu0", pages.clone(), memory.clone()));
+    let gate = Arc::new(with(DmaGate::new("gpu0", pages.clone(), memory.clone())));
     let config = GpuConfig {
         memory: 64 << 20,
         mode,
@@ -203,6 +209,108 @@ fn a_function_level_reset_takes_setup_session_and_mailbox() {
     }
     machine.write(FUNCTION + 4, COMMAND_MEMORY.into());
     assert_eq!(machine.register(registers::RESET_COUNT), resets + 1);
+}
+
+fn machine_with_window() -> (Machine, FakeSlot) {
+    let (window, slot) = window(abi::SHARED_WINDOW_SIZE);
+    (machine_with(Mode::Off, |gate| gate.with_window(window)), slot)
+}
+
+#[test]
+fn a_gpu_without_a_window_has_the_bar_that_it_always_had() {
+    let machine = machine(Mode::On);
+    let bar = machine.gpu.bar_range(abi::MSIX_BAR).unwrap();
+    assert_eq!(bar.end - bar.start, abi::MSIX_BAR_SIZE);
+    assert_eq!(machine.read(FUNCTION + 0x20) & 0xf, 0b0100);
+}
+
+/// Rows 15 and 17 at the PCI face: guest and GPU find the window in the BAR, wherever that is.
+#[test]
+fn the_shared_window_follows_its_bar() {
+    let (machine, slot) = machine_with_window();
+    let gate = machine.gpu.gate();
+    let window = |bar: u64| bar + abi::SHARED_WINDOW_OFFSET..bar + abi::SHARED_BAR_SIZE;
+    let first = machine.bar(abi::MSIX_BAR);
+    assert_eq!(machine.read(FUNCTION + 0x20) & 0xf, 0b1100, "64 bits, prefetchable");
+    assert_eq!(slot.mapped(), Some(window(first)));
+    gate.write(window(first).start, b"here").unwrap();
+    assert!(gate.write(first, &[1]).is_err(), "DMA to the GPU's own MSI-X table");
+
+    let second = first + 16 * abi::SHARED_BAR_SIZE;
+    machine.write(FUNCTION + 0x20, second as u32);
+    machine.write(FUNCTION + 0x24, (second >> 32) as u32);
+    assert_eq!(slot.mapped(), Some(window(second)));
+    let mut found = [0; 4];
+    gate.read(window(second).start, &mut found).unwrap();
+    assert_eq!(&found, b"here");
+    assert!(gate.read(window(first).start, &mut found).is_err(), "the window was left behind");
+}
+
+#[test]
+fn a_bar_that_is_disabled_probed_or_misplaced_has_no_window() {
+    let (machine, slot) = machine_with_window();
+    let gate = machine.gpu.gate();
+    let bar = machine.bar(abi::MSIX_BAR);
+    let start = bar + abi::SHARED_WINDOW_OFFSET;
+    let registers = |low: u32, high: u32| {
+        machine.write(FUNCTION + 0x20, low);
+        machine.write(FUNCTION + 0x24, high);
+    };
+    let closed = |why: &str| {
+        assert_eq!(slot.mapped(), None, "{why}");
+        assert!(gate.write(start, &[1]).is_err(), "{why}");
+    };
+    let open = || {
+        registers(bar as u32, (bar >> 32) as u32);
+        machine.write(FUNCTION + 4, u32::from(COMMAND_MEMORY | COMMAND_BUS_MASTER));
+        assert!(slot.mapped().is_some_and(|addresses| addresses.start == start));
+        gate.write(start, &[1]).unwrap();
+    };
+    machine.write(FUNCTION + 4, COMMAND_BUS_MASTER.into());
+    closed("memory decoding is off");
+    open();
+    registers(u32::MAX, u32::MAX);
+    closed("the size is probed");
+    let size = !(u64::from(machine.read(FUNCTION + 0x24)) << 32
+        | u64::from(machine.read(FUNCTION + 0x20) & !0xf))
+        + 1;
+    assert_eq!(size, abi::SHARED_BAR_SIZE);
+    open();
+    registers(0, 0);
+    closed("over guest memory");
+    assert!(gate.write(abi::SHARED_WINDOW_OFFSET, &[1]).is_err(), "a window where memory is");
+    open();
+    let control = machine.capability(express::ID.into()) + u64::from(express::DEVICE_CONTROL);
+    machine.bus.write(control + 1, &[0x80]);
+    closed("a function level reset");
+    open();
+}
+
+/// Row 15: what the gate counts is what a guest or a GPU tried beside the window.
+#[test]
+fn a_ring_behind_the_windows_end_is_a_fault() {
+    let (machine, slot) = machine_with_window();
+    let faults = || machine.gpu.gpu().admin().telemetry().dma_faults;
+    let addresses = slot.mapped().unwrap();
+    machine.start_ring(Engine::CopyIn, addresses.end);
+    eventually("the DMA fault", || faults() == 1);
+    assert_eq!(machine.gpu.gate().refusals(), 1);
+    machine.start_ring(Engine::CopyIn, addresses.start);
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!((faults(), machine.gpu.gate().refusals()), (1, 1));
+}
+
+#[test]
+fn a_window_of_another_size_is_refused() {
+    let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).unwrap();
+    let pages = Arc::new(PageStateMap::new(std::iter::once(0..MEMORY), PageState::Shared).unwrap());
+    let (window, _) = window(1 << 20);
+    let gate = Arc::new(DmaGate::new("gpu0", pages, memory).with_window(window));
+    let firmware = FirmwareSet::current();
+    let config =
+        GpuConfig { memory: 64 << 20, mode: Mode::On, serial: 1, identity: None, firmware };
+    let refused = ApmDevice::new(config, gate, Arc::new(Sent::default()));
+    assert!(matches!(refused, Err(Error::Window(size)) if size == 1 << 20));
 }
 
 #[test]

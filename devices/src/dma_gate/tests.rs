@@ -1,5 +1,6 @@
 use super::*;
 use crate::page_state::{PAGE_SIZE, PageState};
+use crate::shared_window::{self, tests::ROOM};
 use proptest::prelude::*;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -47,6 +48,44 @@ fn addresses_that_wrap_or_leave_memory_are_refused() {
     }
     assert_eq!(gate.refusals(), 10);
     assert!(gate.read(u64::MAX, &mut []).is_ok(), "no bytes are no access");
+}
+
+/// Rows 15 to 17 for a window: its own bytes and no others, where it is and nowhere else.
+#[test]
+fn a_devices_window_is_admitted_as_a_whole_and_only_where_it_is() {
+    const WINDOW: u64 = 4 * PAGE_SIZE;
+    let (window, _) = shared_window::tests::window(WINDOW);
+    let (gate, _, memory) = machine(PageState::Private);
+    let gate = gate.with_window(window.clone());
+    let (first, second) = (ROOM.start, ROOM.start + WINDOW);
+    window.follow(Some(first));
+    gate.write(first, &[7; WINDOW as usize]).unwrap();
+    let mut all = vec![0; WINDOW as usize];
+    gate.read(first, &mut all).unwrap();
+    assert!(all.iter().all(|byte| *byte == 7));
+    assert_eq!(gate.refusals(), 0);
+
+    // Astride an edge, beside it, and private guest memory as before.
+    for address in [first - 1, second - 1, second, 0] {
+        let mut buffer = [0x55; 2];
+        assert!(gate.read(address, &mut buffer).is_err(), "{address:#x}");
+        assert_eq!(buffer, [0x55; 2]);
+        assert!(gate.write(address, &[9; 2]).is_err(), "{address:#x}");
+    }
+    assert_eq!(gate.refusals(), 8);
+
+    window.follow(Some(second));
+    assert!(gate.write(first, &[9]).is_err(), "the window was left behind");
+    gate.write(second, &[8]).unwrap();
+    window.follow(None);
+    assert!(gate.write(second, &[9]).is_err(), "a disabled window answers");
+    assert_eq!(gate.refusals(), 10);
+
+    window.memory().read_slice(&mut all, GuestAddress(0)).unwrap();
+    assert!(all[0] == 8 && all[1..].iter().all(|byte| *byte == 7), "a refused write landed");
+    let mut guest = vec![0; SIZE as usize];
+    memory.read_slice(&mut guest, GuestAddress(0)).unwrap();
+    assert!(guest.iter().all(|byte| *byte == 0), "a window's bytes are in guest memory");
 }
 
 /// Row 17: a device writes as fast as it can while the guest takes a page back and forth. While the
