@@ -77,6 +77,7 @@ fn the_guests_side_does_not_reach_the_hosts() {
         "ravelin-attestation",
         "ravelin-driver",
         "ravelin-workload",
+        "ravelin-agent",
     ] {
         let reached = reached(&graph, guest);
         for host in
