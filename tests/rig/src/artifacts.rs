@@ -70,21 +70,36 @@ pub(crate) fn binaries(package: &str) -> Result<BTreeMap<String, PathBuf>, Error
     Ok(built.into_iter().filter_map(|a| Some((a.target.name, a.executable?.into()))).collect())
 }
 
+/// Builds the agent for Linux guests, static, by the alias that everyone uses.
+pub(crate) fn agent() -> Result<PathBuf, Error> {
+    let built = run(command(&["agent"]), "ravelin-agent")?;
+    let agent = built.into_iter().find_map(|artifact| artifact.executable);
+    agent.map(Into::into).ok_or_else(|| Error::Build("ravelin-agent".to_owned()))
+}
+
 /// Where the tests' build has its tests ignored for want of a KVM, this promises it one. Only
 /// there: otherwise each change between `cargo test` and the rig would build anew.
 const PROMISE_OF_KVM: &str = "RAVELIN_TESTS_HAVE_KVM";
 
 fn cargo(arguments: &[&str], package: &str) -> Result<Vec<Artifact>, Error> {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .args(arguments)
-        .args(["--release", "--package", package, "--message-format", "json-render-diagnostics"])
-        .current_dir(workspace::root())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+    let mut command = command(arguments);
+    command.args(["--release", "--package", package]);
     if File::options().read(true).write(true).open("/dev/kvm").is_err() {
         command.env(PROMISE_OF_KVM, "1");
     }
+    run(command, package)
+}
+
+/// Cargo, which says what it has built on standard output.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).args(["--message-format", "json-render-diagnostics"]);
+    command.current_dir(workspace::root()).stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+/// Runs it and gives what can be executed.
+fn run(mut command: Command, package: &str) -> Result<Vec<Artifact>, Error> {
     let mut cargo = command.spawn().map_err(Error::Cargo)?;
     let mut artifacts = Vec::new();
     if let Some(output) = cargo.stdout.take() {

@@ -77,6 +77,9 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
         packing.program(&path)?;
         packing.tree.symlink(&format!("bin/{name}"), &path.to_string_lossy())?;
     }
+    if suite.agent {
+        packing.tree.host_file("bin/ravelin-agent", &artifacts::agent()?)?;
+    }
     if !choice.command.is_empty() {
         packing.command("the command", choice.command.clone());
     }

@@ -19,6 +19,8 @@ pub(crate) struct Suite {
     pub(crate) modules: &'static [&'static str],
     /// Files and directories of the work tree that its jobs read, put at the same place.
     pub(crate) files: &'static [&'static str],
+    /// Whether the machine has the agent, in `/bin`, for the images of its guests.
+    pub(crate) agent: bool,
     /// Kernels for guests of the machine: each at `/rig/guests/SERIES`, as the cache has it.
     pub(crate) guests: &'static [Kernel],
     /// Modules for those guests, besides those that they need: at `/rig/guests/SERIES/modules`, named
@@ -75,6 +77,7 @@ pub(crate) const SHELL: Suite = Suite {
     machine: MACHINE,
     modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "tun", "vhost_vsock"],
     files: &[],
+    agent: true,
     guests: &[Kernel::Stock6_1],
     guest_modules: GUEST_MODULES,
     programs: &[],
@@ -90,6 +93,7 @@ pub(crate) const SUITES: &[Suite] = &[
         machine: MACHINE,
         modules: KVM,
         files: &["resources/reference-values"],
+        agent: false,
         guests: &[],
         guest_modules: &[],
         programs: &[],
@@ -102,7 +106,7 @@ pub(crate) const SUITES: &[Suite] = &[
                 name: "the main job, platform none",
                 command: &["ravelin", "run", "--json", "--platform", "none"],
             },
-            Work::Tests { package: "ravelin", except: &["linux", "linux_devices"] },
+            Work::Tests { package: "ravelin", except: &["agent", "linux", "linux_devices"] },
             Work::Tests { package: "ravelin-tests", except: &["dependencies"] },
         ],
     },
@@ -113,12 +117,14 @@ pub(crate) const SUITES: &[Suite] = &[
         machine: MACHINE,
         modules: &["kvm-amd", "tun"],
         files: &[],
+        agent: true,
         guests: &[Kernel::Stock6_1, Kernel::Stock6_12],
         guest_modules: GUEST_MODULES,
         programs: &["mke2fs", "socat"],
         work: &[
             Work::OnlyHere { package: "ravelin", target: "linux" },
             Work::OnlyHere { package: "ravelin", target: "linux_devices" },
+            Work::OnlyHere { package: "ravelin", target: "agent" },
         ],
     },
 ];

@@ -60,16 +60,21 @@ impl Boot<'static> {
 impl Boot<'_> {
     /// Boots, with `script` as all that user space does.
     pub fn run(&self, script: &str) -> Run {
+        self.run_initrd(&initramfs::of(script, &[]), "")
+    }
+
+    /// Boots this initramfs, with more words on the command line.
+    pub fn run_initrd(&self, initrd: &[u8], words: &str) -> Run {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        fs::write(path("initrd"), initramfs::of(script, &[])).unwrap();
+        fs::write(path("initrd"), initrd).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_ravelin"));
         command
             .args(["run", "--json", "--platform", self.platform, "--memory", self.memory])
             .args(["--cpus", &self.cpus.to_string()])
             .args(["--kernel", self.kernel.to_str().unwrap(), "--initrd", &path("initrd")])
-            .args(["--cmdline", "console=ttyS0 panic=-1 random.trust_cpu=on"])
+            .args(["--cmdline", &format!("console=ttyS0 panic=-1 random.trust_cpu=on {words}")])
             .args(["--serial", &format!("file={}", path("console"))])
             .env("RAVELIN_RUNTIME_DIR", path("r"));
         for gpu in self.gpus {
