@@ -291,11 +291,14 @@ fn a_guest_that_takes_nothing_makes_the_device_hold_little() {
         machine.queues[1].offer(&machine.guest, &[readable(SEND, HEADER)]);
     }
     machine.guest.kick(&machine.queues[1]);
+    // The first comes back for certain; that no more do is seen after a pause without any.
     let mut taken = 0;
-    while machine.queues[1].poll(&machine.guest).is_some() {
+    while taken == 0 || machine.queues[1].poll(&machine.guest).is_some() {
         machine.queues[1].wait(&machine.guest);
         taken += 1;
-        std::thread::sleep(Duration::from_millis(1));
+        if machine.queues[1].poll(&machine.guest).is_none() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
     assert!((1..128).contains(&taken), "{taken} resets are held");
     for _ in 0..128 {
