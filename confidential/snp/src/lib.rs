@@ -16,3 +16,4 @@ pub mod ghcb;
 pub mod launch_digest;
 pub mod msr;
 pub mod report;
+pub mod vmsa;
