@@ -281,6 +281,10 @@ impl Vm {
     /// # Errors
     /// A thread cannot be started. A guest that fails is no error but an [`Exit`].
     pub fn run(self, buses: Buses) -> Result<Exit, Error> {
+        // Nothing but a stop can be there before the first vCPU; not one instruction after it.
+        if self.events.try_recv().is_ok() {
+            return Ok(Exit::Stopped);
+        }
         register_signal_handler(SIGRTMIN(), on_kick).map_err(Error::Signal)?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::with_capacity(self.vcpus.len());

@@ -111,6 +111,7 @@ fn an_interrupt_message_wakes_a_halted_guest() {
 fn a_guest_can_be_stopped_before_it_starts() {
     let outcome = run_after(config(Platform::Emulated, "workload=idle"), |vm| vm.stopper().stop());
     assert_eq!(outcome.exit, Exit::Stopped);
+    assert!(outcome.events.is_empty() && outcome.console.is_empty(), "the guest ran");
 }
 
 #[test]
