@@ -8,15 +8,20 @@
 //! nothing private is left behind and memory is held once. What stands on the side it enters is
 //! not touched. Who may change sides is for [`PageStateMap`] to say.
 //!
-//! The private side stays out of core dumps. It may be in [`huge`] pages.
+//! The private side stays out of core dumps. It may be in [`huge`] pages. Where the kernel keeps it for
+//! the guest alone, [`confidential`] has what there is to have.
 
 // `madvise` takes a raw address.
 #![allow(unsafe_code)]
 
+mod confidential;
 mod huge;
 
-use huge::HugeMapping;
+pub use confidential::VmType;
 
+use crate::platform::snp::kernel::{Kernel, Refusal};
+use confidential::{Attributes, Confidential};
+use huge::HugeMapping;
 use ravelin_devices::page_state::{self, PageState, PageStateMap, Refused, Subscriber};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
 use rustix::mm::{Advice, madvise};
@@ -43,6 +48,15 @@ pub enum Error {
     /// The kernel would put private memory into a core dump.
     #[error("cannot keep private guest memory out of core dumps")]
     Dump(#[source] io::Error),
+    /// The kernel gave no private memory of that size.
+    #[error("cannot make {0} bytes of private memory")]
+    GuestMemfd(u64, #[source] Refusal),
+    /// KVM refuses a memory slot.
+    #[error("KVM refused the memory slot at {0:#x}")]
+    Slot(u64, #[source] Refusal),
+    /// KVM does not tell private pages from shared ones.
+    #[error("KVM did not take the state of the pages at {0:#x}")]
+    Attributes(u64, #[source] Refusal),
     /// The ranges do not make an address space.
     #[error("guest memory ranges make no address space")]
     Regions(#[from] GuestRegionCollectionError),
@@ -53,10 +67,19 @@ pub enum Error {
 
 /// A VM's memory.
 pub struct Memory {
-    private: Private,
+    private: PrivateSide,
     shared: GuestMemoryMmap,
     pages: Arc<PageStateMap>,
     split: bool,
+}
+
+/// Where private memory is.
+enum PrivateSide {
+    /// In this process too.
+    Mapped(Private),
+    #[allow(dead_code, reason = "vm.rs launches with it once images are there")]
+    /// With the kernel, for the guest alone.
+    Kernel(Arc<dyn Attributes>),
 }
 
 /// The private side.
@@ -99,19 +122,68 @@ impl Memory {
                     tracing::warn!(%errno, "no huge pages: the kernel has no transparent ones");
                 });
             }
-            return Ok(Memory { shared: private.memory.clone(), private, pages, split });
+            let shared = private.memory.clone();
+            return Ok(Memory { shared, private: PrivateSide::Mapped(private), pages, split });
         }
         advise(&private.memory, Advice::LinuxDontDump)
             .map_err(|errno| Error::Dump(errno.into()))?;
         let shared = map(ranges, c"ravelin-shared")?;
         pages.subscribe(Arc::new(Discard { private: private.clone(), shared: shared.clone() }));
-        Ok(Memory { private, shared, pages, split })
+        Ok(Memory { private: PrivateSide::Mapped(private), shared, pages, split })
     }
 
-    /// What the guest reaches with the C-bit: for boot and for the memory slots, never for a
-    /// device.
+    #[allow(dead_code, reason = "vm.rs launches with it once images are there")]
+    /// Memory whose private side is the kernel's, in slots of a VM of this type.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn of_kernel<K: Kernel + Send + Sync + 'static>(
+        kernel: Arc<K>,
+        ranges: &[Range<u64>],
+        kind: VmType,
+    ) -> Result<Memory, Error> {
+        let pages = Arc::new(PageStateMap::new(ranges.iter().cloned(), kind.initial())?);
+        let shared = map(ranges, c"ravelin-shared")?;
+        let private = Arc::new(Confidential::new(kernel, shared.clone(), kind.initial())?);
+        pages.subscribe(private.clone());
+        Ok(Memory { private: PrivateSide::Kernel(private), shared, pages, split: true })
+    }
+
+    /// Where a guest is put before it begins: its private memory, or where this process does not have
+    /// that, the shared side, from which a launch takes it. Never for a device.
     pub(crate) fn private(&self) -> &GuestMemoryMmap {
-        &self.private.memory
+        match &self.private {
+            PrivateSide::Mapped(private) => &private.memory,
+            PrivateSide::Kernel(_) => &self.shared,
+        }
+    }
+
+    #[allow(dead_code, reason = "vm.rs launches with it once images are there")]
+    /// Gives back what a launch has copied into private memory. Nothing may be shared yet.
+    pub(crate) fn forget_what_was_launched(&self) {
+        debug_assert_eq!(self.pages.shared_pages(), 0);
+        if let PrivateSide::Kernel(_) = self.private {
+            for region in self.shared.iter() {
+                let start = region.start_addr().0;
+                punch(&self.shared, &(start..start + region.len()));
+            }
+        }
+    }
+
+    /// Tells KVM once more in which state these pages are by the map. For a guest that faults where
+    /// map and guest agree, because KVM refused when it was told first.
+    ///
+    /// # Errors
+    /// KVM refuses again, or the pages are not in one state.
+    pub(crate) fn tell_again(&self, range: &Range<u64>, state: PageState) -> Result<(), Refusal> {
+        let hold = self.pages.hold();
+        let shared = hold.check_shared(range.start, range.end - range.start).is_ok();
+        match &self.private {
+            PrivateSide::Kernel(attributes) if shared == (state == PageState::Shared) => {
+                attributes.apply(range, state)
+            }
+            _ => Err(Refusal { errno: libc::EINVAL, firmware: None }),
+        }
     }
 
     /// What the guest reaches without the C-bit. Pages that are private read as zeros here.
@@ -213,10 +285,7 @@ fn punch(memory: &GuestMemoryMmap, range: &Range<u64>) {
         let end = range.end.min(region.start_addr().0 + region.len());
         let (offset, length) = (address - region.start_addr().0, end - address);
         let emptied = match region.file_offset() {
-            Some(file) => {
-                let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-                fallocate(file.file(), flags, file.start() + offset, length)
-            }
+            Some(file) => punch_file(file.file(), file.start() + offset, length),
             // SAFETY: the range lies in the region. It is the guest's, who has left these pages: that
             // they read as zeros from now on is what the call is for.
             None => unsafe {
@@ -230,6 +299,11 @@ fn punch(memory: &GuestMemoryMmap, range: &Range<u64>) {
         }
         address = end;
     }
+}
+
+/// Gives a file's pages back to the kernel.
+fn punch_file(file: &File, offset: u64, length: u64) -> Result<(), rustix::io::Errno> {
+    fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod conversions;
 pub mod cpuid;
 pub mod emulated;
 pub(crate) mod sev_msr;
+pub mod snp;
 
 use kvm_bindings::{KVM_MSR_EXIT_REASON_FILTER, kvm_enable_cap};
 use kvm_ioctls::{Cap, MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VmFd};

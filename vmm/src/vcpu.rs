@@ -4,6 +4,7 @@
 //! reason. What stands behind ports and addresses is the buses' business, who starts and stops
 //! threads is [`vm`](crate::vm)'s.
 
+pub(crate) mod confidential;
 mod ports;
 
 use crate::boot::{Entry, long_mode, protected_mode};
@@ -11,7 +12,8 @@ use crate::platform::conversions::Hypercalls;
 use crate::platform::cpuid::{self, GuestCpuid};
 use crate::platform::emulated::{GhcbProtocol, MsrOutcome};
 use crate::platform::sev_msr;
-use kvm_bindings::{Msrs, kvm_msr_entry};
+use confidential::{Confidential, EXIT_SNP_REQ_CERTS};
+use kvm_bindings::{KVM_EXIT_MEMORY_FAULT, KVM_SYSTEM_EVENT_SEV_TERM, Msrs, kvm_msr_entry};
 use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
 use ports::Ports;
 use ravelin_devices::bus::{MmioBus, PioBus};
@@ -66,11 +68,44 @@ pub(crate) struct Vcpu {
 }
 
 /// How a vCPU's guest speaks about its private memory.
-pub(crate) struct Encryption {
-    /// By MSR and shared page.
-    pub(crate) ghcb: GhcbProtocol,
-    /// By hypercall, where it is Linux.
-    pub(crate) hypercalls: Option<Arc<Hypercalls>>,
+pub(crate) enum Encryption {
+    /// To this VMM, which plays the hypervisor's part of SEV itself.
+    Emulated {
+        /// By MSR and shared page.
+        ghcb: GhcbProtocol,
+        /// By hypercall, where it is Linux.
+        hypercalls: Option<Arc<Hypercalls>>,
+    },
+    #[allow(dead_code, reason = "vm.rs launches with it once images are there")]
+    /// To KVM, which comes here with what it cannot decide.
+    Kernel(Confidential),
+}
+
+impl Encryption {
+    fn read_msr(&self, index: u32) -> Option<u64> {
+        match self {
+            Encryption::Emulated { ghcb, .. } => ghcb.read(index).or_else(|| sev_msr::read(index)),
+            Encryption::Kernel(_) => None,
+        }
+    }
+
+    fn write_msr(&mut self, index: u32, value: u64) -> MsrOutcome {
+        match self {
+            Encryption::Emulated { .. } if sev_msr::takes_writes(index) => MsrOutcome::Done,
+            Encryption::Emulated { ghcb, .. } => ghcb.write(index, value),
+            Encryption::Kernel(_) => MsrOutcome::Fault,
+        }
+    }
+
+    /// What goes into RAX; `None` where hypercalls do not come to us.
+    fn hypercall(&self, number: u64, arguments: [u64; 6]) -> Option<u64> {
+        match self {
+            Encryption::Emulated { hypercalls, .. } => {
+                hypercalls.as_ref().map(|hypercalls| hypercalls.serve(number, arguments))
+            }
+            Encryption::Kernel(guest) => Some(guest.hypercall(number, arguments)),
+        }
+    }
 }
 
 /// What the vCPUs of one VM have in common.
@@ -158,21 +193,18 @@ impl Vcpu {
                     None
                 }
                 Ok(VcpuExit::X86Rdmsr(access)) => {
-                    let value = self.encryption.as_ref().and_then(|encryption| {
-                        encryption.ghcb.read(access.index).or_else(|| sev_msr::read(access.index))
-                    });
-                    match value {
+                    let encryption = self.encryption.as_ref();
+                    match encryption.and_then(|encryption| encryption.read_msr(access.index)) {
                         Some(value) => *access.data = value,
                         None => *access.error = 1,
                     }
                     None
                 }
                 Ok(VcpuExit::X86Wrmsr(access)) => {
-                    let outcome = match &mut self.encryption {
-                        Some(_) if sev_msr::takes_writes(access.index) => MsrOutcome::Done,
-                        Some(encryption) => encryption.ghcb.write(access.index, access.data),
-                        None => MsrOutcome::Fault,
-                    };
+                    let outcome =
+                        self.encryption.as_mut().map_or(MsrOutcome::Fault, |encryption| {
+                            encryption.write_msr(access.index, access.data)
+                        });
                     match outcome {
                         MsrOutcome::Done => None,
                         MsrOutcome::Fault => {
@@ -185,12 +217,34 @@ impl Vcpu {
                     }
                 }
                 Ok(VcpuExit::Hypercall(call)) => {
-                    let hypercalls =
-                        self.encryption.as_ref().and_then(|all| all.hypercalls.as_ref());
-                    if let Some(hypercalls) = hypercalls {
-                        *call.ret = hypercalls.serve(call.nr, call.args);
+                    let encryption = self.encryption.as_ref();
+                    if let Some(answer) =
+                        encryption.and_then(|encryption| encryption.hypercall(call.nr, call.args))
+                    {
+                        *call.ret = answer;
                     }
                     None
+                }
+                Ok(VcpuExit::MemoryFault { flags, gpa, size }) => {
+                    let goes_on = match &mut self.encryption {
+                        Some(Encryption::Kernel(guest)) => guest.fault(flags, gpa, size),
+                        _ => false,
+                    };
+                    (!goes_on).then(|| Exit::Failed {
+                        reason: KVM_EXIT_MEMORY_FAULT,
+                        detail: gpa,
+                        rip: self.rip(),
+                    })
+                }
+                Ok(VcpuExit::Unsupported(EXIT_SNP_REQ_CERTS)) => match &self.encryption {
+                    Some(Encryption::Kernel(guest)) => {
+                        guest.certificates(self.fd.get_kvm_run());
+                        None
+                    }
+                    _ => Some(self.failed()),
+                },
+                Ok(VcpuExit::SystemEvent(KVM_SYSTEM_EVENT_SEV_TERM, data)) => {
+                    Some(confidential::terminated(data))
                 }
                 Ok(VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::Hlt) => None,
                 Ok(VcpuExit::Shutdown) => Some(Exit::TripleFault),

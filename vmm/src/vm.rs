@@ -172,7 +172,7 @@ impl Vm {
         let model = Model { cpuid: &cpuid, cpus, memory_types: linux };
         let mut vcpus = Vec::with_capacity(cpus.into());
         for id in 0..cpus {
-            let encryption = cpuid.c_bit.map(|_| Encryption {
+            let encryption = cpuid.c_bit.map(|_| Encryption::Emulated {
                 ghcb: GhcbProtocol::new(memory.clone(), cpuid.clone(), secure_processor.clone()),
                 hypercalls: hypercalls.clone(),
             });

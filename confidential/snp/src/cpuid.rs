@@ -1,4 +1,7 @@
-//! CPUID leaf 0x8000001F: what a guest learns of its memory encryption (APM volume 3, E.4.17).
+//! CPUID leaf 0x8000001F: what a guest learns of its memory encryption (APM volume 3, E.4.17); and in
+//! [`page`], how an SNP guest learns of all leaves.
+
+pub mod page;
 
 /// Number of the leaf.
 pub const LEAF: u32 = 0x8000_001f;

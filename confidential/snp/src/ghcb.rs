@@ -2,13 +2,15 @@
 //!
 //! [`protocol`]: values of the GHCB MSR, enough to get started and to change one page's state.
 //! [`page`]: the GHCB page, which carries everything else; here, [`page_state`] changes of ranges, and
-//! [`guest_request`]s to the AMD-SP, with a [`certificate_table`] back.
+//! [`guest_request`]s to the AMD-SP, with a [`certificate_table`] back. [`termination`] is why a guest
+//! gives up.
 
 pub mod certificate_table;
 pub mod guest_request;
 pub mod page;
 pub mod page_state;
 pub mod protocol;
+pub mod termination;
 
 /// Bytes of a page, and of the GHCB.
 pub const PAGE_SIZE: usize = 4096;

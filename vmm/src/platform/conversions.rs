@@ -37,6 +37,8 @@ pub struct Counts {
     pub to_shared: u64,
     /// Pages that went from shared to private.
     pub to_private: u64,
+    /// Of the requests, those that were made by touching a page on its other side.
+    pub implicit: u64,
 }
 
 /// A run of pages that the guest has brought into a state by consecutive requests.
@@ -119,13 +121,23 @@ impl ConversionLog {
 /// The hypervisor's end of the hypercall.
 pub(crate) struct Hypercalls {
     memory: Arc<Memory>,
-    alias: SharedAlias,
+    /// Where addresses without the C-bit are slots of their own.
+    alias: Option<SharedAlias>,
     log: Arc<ConversionLog>,
 }
 
 impl Hypercalls {
     pub(crate) fn new(memory: Arc<Memory>, alias: SharedAlias, log: Arc<ConversionLog>) -> Self {
-        Self { memory, alias, log }
+        Self { memory, alias: Some(alias), log }
+    }
+
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "vm.rs launches with it once images are there")
+    )]
+    /// For memory whose private side is the kernel's: the processor tells the sides apart.
+    pub(crate) fn of_kernel(memory: Arc<Memory>, log: Arc<ConversionLog>) -> Self {
+        Self { memory, alias: None, log }
     }
 
     /// Serves a hypercall; what is returned goes into RAX.
@@ -135,12 +147,14 @@ impl Hypercalls {
         }
         // The first request comes when a kernel has its own page tables, C-bit and all. Until then
         // a decompressor that knows no C-bit must reach the memory that it was loaded to.
-        self.alias.open();
+        if let Some(alias) = &self.alias {
+            alias.open();
+        }
         let to = match attributes & ENCRYPTED {
             0 => PageState::Shared,
             _ => PageState::Private,
         };
-        match convert(&self.memory, address, pages, to) {
+        match convert(&self.memory, self.private_below(), address, pages, to) {
             Some((range, changed)) => {
                 self.log.done(range, to, changed);
                 0
@@ -151,13 +165,40 @@ impl Hypercalls {
             }
         }
     }
+
+    /// Converts pages that the guest has touched on the other side than they are on. How many pages
+    /// changed; `None` where that is refused.
+    pub(crate) fn implicit(&self, address: u64, length: u64, to: PageState) -> Option<u64> {
+        let pages = length / PAGE_SIZE;
+        let converted = convert(&self.memory, self.private_below(), address, pages, to);
+        let Some((range, changed)) = converted else {
+            self.log.refused(address, pages);
+            return None;
+        };
+        if changed > 0 {
+            self.log.done(range, to, changed);
+            self.log.lock().counts.implicit += 1;
+        }
+        Some(changed)
+    }
+
+    /// Below this address nothing is ever shared.
+    fn private_below(&self) -> u64 {
+        if self.alias.is_some() { ALWAYS_PRIVATE } else { 0 }
+    }
 }
 
 /// Converts pages; `None` where that is refused and nothing has changed.
-fn convert(memory: &Memory, address: u64, pages: u64, to: PageState) -> Option<(Range<u64>, u64)> {
+fn convert(
+    memory: &Memory,
+    private_below: u64,
+    address: u64,
+    pages: u64,
+    to: PageState,
+) -> Option<(Range<u64>, u64)> {
     let length = pages.checked_mul(PAGE_SIZE)?;
     let range = address..address.checked_add(length)?;
-    if to == PageState::Shared && range.start < ALWAYS_PRIVATE {
+    if to == PageState::Shared && range.start < private_below {
         return None;
     }
     let changed = memory.pages().convert(address, length, to);
@@ -191,7 +232,10 @@ mod tests {
             (2 << 20, u64::MAX),
             (2 << 20, 1 << 52),
         ] {
-            assert!(convert(&memory, address, pages, PageState::Shared).is_none(), "{address:#x}");
+            assert!(
+                convert(&memory, ALWAYS_PRIVATE, address, pages, PageState::Shared).is_none(),
+                "{address:#x}"
+            );
         }
         assert_eq!(memory.pages().shared_pages(), 0);
     }
@@ -200,7 +244,7 @@ mod tests {
     fn a_kernel_may_announce_all_its_memory_as_private() {
         let memory = memory();
         assert_eq!(
-            convert(&memory, 0, 0xa0, PageState::Private),
+            convert(&memory, ALWAYS_PRIVATE, 0, 0xa0, PageState::Private),
             Some((0..0xa_0000, 0)),
             "it was so already"
         );
@@ -225,7 +269,7 @@ mod tests {
             let (memory, log) = (memory(), ConversionLog::default());
             for (page, pages, shared) in requests {
                 let to = if shared { PageState::Shared } else { PageState::Private };
-                match convert(&memory, page * PAGE_SIZE, pages, to) {
+                match convert(&memory, ALWAYS_PRIVATE, page * PAGE_SIZE, pages, to) {
                     Some((range, changed)) => log.done(range, to, changed),
                     None => log.refused(page * PAGE_SIZE, pages),
                 }
