@@ -9,6 +9,7 @@ pub mod foreign;
 pub mod operator;
 
 mod bench;
+mod doctor;
 mod error;
 mod evidence;
 mod gpu_server;
@@ -61,6 +62,9 @@ enum Command {
     /// Serve a GPU on its own to whoever speaks SPDM over TCP
     #[command(after_help = exit::table(ExitCode::ALL))]
     GpuServer(GpuServerArgs),
+    /// Say whether this host can run each platform, and what to mend where it cannot
+    #[command(after_help = exit::table(ExitCode::ALL))]
+    Doctor(doctor::DoctorArgs),
     /// Make what a guest boots from
     Image {
         #[command(subcommand)]
@@ -229,6 +233,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>, started: Instant) -> Exit
             bench::transfer(&arguments, started)
         }
         Some(Command::GpuServer(arguments)) => gpu_server::run(&arguments),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Image { what }) => image::run(&what),
         Some(Command::Verify(ToolArgs { arguments })) => tool::run(tool::VERIFY, &arguments),
         Some(Command::Maker(ToolArgs { arguments })) => tool::run(tool::MAKER, &arguments),

@@ -7,7 +7,7 @@ use kvm_ioctls::{Cap, Kvm};
 use std::io;
 
 /// What every VM needs, with the name that KVM's documentation uses.
-const NEEDED: [(Cap, &str); 6] = [
+pub(crate) const NEEDED: [(Cap, &str); 6] = [
     (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
     (Cap::Irqchip, "KVM_CAP_IRQCHIP"),
     (Cap::SignalMsi, "KVM_CAP_SIGNAL_MSI"),
@@ -17,13 +17,14 @@ const NEEDED: [(Cap, &str); 6] = [
 ];
 
 /// What the emulated platform needs besides, to see the guest's GHCB requests.
-const NEEDED_BY_EMULATED: [(Cap, &str); 2] = [
+pub(crate) const NEEDED_BY_EMULATED: [(Cap, &str); 2] = [
     (Cap::X86UserSpaceMsr, "KVM_CAP_X86_USER_SPACE_MSR"),
     (Cap::X86MsrFilter, "KVM_CAP_X86_MSR_FILTER"),
 ];
 
 /// What Linux needs on it besides, to tell of conversions.
-const NEEDED_BY_EMULATED_LINUX: [(Cap, &str); 1] = [(Cap::ExitHypercall, "KVM_CAP_EXIT_HYPERCALL")];
+pub(crate) const NEEDED_BY_EMULATED_LINUX: [(Cap, &str); 1] =
+    [(Cap::ExitHypercall, "KVM_CAP_EXIT_HYPERCALL")];
 
 /// The version of the KVM interface, for ever.
 const API_VERSION: i32 = 12;

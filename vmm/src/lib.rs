@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod control;
+pub mod doctor;
 pub mod doorbells;
 pub mod interrupts;
 pub mod kvm;

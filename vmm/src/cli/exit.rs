@@ -72,6 +72,7 @@ exit_codes! {
     Image = 43, "image", "the image cannot be made";
     ToolAbsent = 50, "tool-absent", "the program that the subcommand runs is not installed";
     ToolBroken = 51, "tool-broken", "the program that the subcommand runs cannot be started";
+    HostUnable = 60, "host-unable", "this host cannot do what was asked for: see ravelin doctor";
     Interrupted = 130, "interrupted", "ended by SIGINT";
     Terminated = 143, "terminated", "ended by SIGTERM or SIGHUP";
 }
