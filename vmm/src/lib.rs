@@ -10,6 +10,7 @@ pub mod console;
 pub mod control;
 pub mod doctor;
 pub mod doorbells;
+pub mod host;
 pub mod interrupts;
 pub mod kvm;
 pub mod layout;

@@ -3,6 +3,7 @@
 use super::exit::ExitCode;
 use super::{evidence, images};
 use crate::control::client;
+use crate::host::binding;
 use crate::machine::peripherals;
 use crate::{boot, config, kvm, layout, machine, runtime, vm};
 use std::io;
@@ -83,6 +84,9 @@ pub enum Error {
     /// The VM does not do what was asked for.
     #[error(transparent)]
     Control(#[from] client::Error),
+    /// A function of the host's stays where it is.
+    #[error(transparent)]
+    Binding(#[from] binding::Error),
 }
 
 impl Error {
@@ -114,6 +118,7 @@ impl Error {
                 ExitCode::NoSuchGpu
             }
             Error::Control(_) => ExitCode::ControlFailed,
+            Error::Binding(error) => of_binding(error),
         }
     }
 }
@@ -138,6 +143,20 @@ fn of_config(error: &config::Error) -> ExitCode {
         config::Error::Device { .. } => ExitCode::BadVsock,
         config::Error::PeripheralCount(_) => ExitCode::Usage,
         config::Error::File(_) => ExitCode::BadFile,
+    }
+}
+
+fn of_binding(error: &binding::Error) -> ExitCode {
+    use binding::Error;
+    match error {
+        Error::NoSuchDevice(_) => ExitCode::NoSuchDevice,
+        Error::InUse { .. } | Error::Taken { .. } => ExitCode::DeviceInUse,
+        Error::Bridge(_)
+        | Error::NotPossible { .. }
+        | Error::NotBound { .. }
+        | Error::Write { .. }
+        | Error::WentElsewhere { .. }
+        | Error::Stays(_) => ExitCode::DeviceUnusable,
     }
 }
 

@@ -73,6 +73,9 @@ exit_codes! {
     ToolAbsent = 50, "tool-absent", "the program that the subcommand runs is not installed";
     ToolBroken = 51, "tool-broken", "the program that the subcommand runs cannot be started";
     HostUnable = 60, "host-unable", "this host cannot do what was asked for: see ravelin doctor";
+    NoSuchDevice = 63, "no-such-device", "the host has no PCI function of that address";
+    DeviceInUse = 64, "device-in-use", "the PCI function works for the host or for a VM";
+    DeviceUnusable = 65, "device-unusable", "the PCI function cannot be bound or given back";
     Interrupted = 130, "interrupted", "ended by SIGINT";
     Terminated = 143, "terminated", "ended by SIGTERM or SIGHUP";
 }
@@ -87,6 +90,9 @@ pub const OPERATOR: &[ExitCode] = &[
     ExitCode::VmDead,
     ExitCode::NoSuchGpu,
     ExitCode::ControlFailed,
+    ExitCode::NoSuchDevice,
+    ExitCode::DeviceInUse,
+    ExitCode::DeviceUnusable,
     ExitCode::Interrupted,
     ExitCode::Terminated,
 ];

@@ -1,9 +1,12 @@
 //! The command line of `ravelinctl`, the operator's tool: watch GPUs, reset them and choose their
 //! mode, read nothing of what they compute.
 //!
-//! Everything goes over a VM's control socket; a VM is found by its runtime directory. JSON comes as
-//! one object with a `schema`, whatever the command.
+//! What is asked of a VM goes over its control socket; a VM is found by its runtime directory. What
+//! is asked of the host, its PCI functions, needs no VM. JSON comes as one object with a `schema`,
+//! whatever the command.
 
+mod binding;
+mod devices;
 mod events;
 
 use super::Error;
@@ -14,15 +17,18 @@ use crate::control::api::{
     GpuInfo, GpuTelemetry, Gpus, ModeChosen, ModeRequest, ResetDone, ResetRequest, VmInfo,
 };
 use crate::control::client::Client;
+use crate::host::{Address, Host};
 use crate::runtime::{Liveness, RuntimeRoot};
 use clap::{Parser, Subcommand, ValueEnum};
 use ravelin_gpu_model::ResetKind;
 use serde::Serialize;
 use std::ffi::OsString;
 
-/// Watches and resets the GPUs of running VMs, without a way to what they compute.
+/// Watches and resets the GPUs of running VMs, without a way to what they compute, and readies the
+/// host's PCI devices for VMs.
 ///
-/// A VM is found by the name that `ravelin run --name NAME` gave it, or that `ravelinctl list` shows.
+/// A VM is found by the name that `ravelin run --name NAME` gave it, or that `ravelinctl list` shows;
+/// a device by its address, which `ravelinctl devices` shows.
 #[derive(Debug, Parser)]
 #[command(name = "ravelinctl", version, after_help = exit::table(exit::OPERATOR))]
 struct Cli {
@@ -90,6 +96,43 @@ enum Command {
         /// Go on until the VM ends; with --json, an object a line
         #[arg(long)]
         follow: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List the host's PCI devices, what stands in the way of giving each to a VM, and the command
+    /// that removes it
+    ///
+    /// A device goes to a VM with all members of its IOMMU group, from the driver vfio-pci. Ways to
+    /// reset it come in the kernel's order; a device without one keeps what a guest has left in it.
+    /// Bridges are not shown.
+    Devices {
+        /// Only these, as 0000:01:00.0
+        #[arg(value_name = "ADDRESS")]
+        addresses: Vec<Address>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take a PCI device from the host's driver and bind it to vfio-pci
+    ///
+    /// Writes vfio-pci to the device's driver_override, unbinds it from its driver, and has the bus
+    /// look for a driver again. It stays so until `unbind` or a restart of the host. Needs root.
+    Bind {
+        #[command(flatten)]
+        what: binding::What,
+        /// The host may lose this: a disk (nvme0n1), a network (eth0), the console, or a device in the
+        /// same group (0000:01:00.1) with all that it does for the host
+        #[arg(long, value_name = "NAME")]
+        take: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give a PCI device back to the host's driver
+    ///
+    /// Clears the device's driver_override, unbinds it from vfio-pci, and has the bus look for a
+    /// driver. Refused while a VM has the device. Needs root.
+    Unbind {
+        #[command(flatten)]
+        what: binding::What,
         #[command(flatten)]
         output: Output,
     },
@@ -161,6 +204,9 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Events { name, gpu, follow, output } => {
             events::show(&root, &name, gpu, follow, output)
         }
+        Command::Devices { addresses, output } => devices::show(&Host::this(), &addresses, output),
+        Command::Bind { what, take, output } => binding::bind(&Host::this(), what, &take, output),
+        Command::Unbind { what, output } => binding::unbind(&Host::this(), what, output),
     };
     match done {
         Ok(()) => ExitCode::Ok,
