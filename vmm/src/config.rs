@@ -263,6 +263,10 @@ pub enum Workload {
     Digits,
     /// Attests its GPUs and waits.
     Idle,
+    /// Tries out QEMU's device edu, passed through: `--repeat` conversions while its DMA runs.
+    Edu,
+    /// Tries out QEMU's NVMe controller, passed through: `--repeat` commands.
+    Nvme,
 }
 
 impl std::fmt::Display for Workload {
@@ -270,6 +274,8 @@ impl std::fmt::Display for Workload {
         f.write_str(match self {
             Workload::Digits => "digits",
             Workload::Idle => "idle",
+            Workload::Edu => "edu",
+            Workload::Nvme => "nvme",
         })
     }
 }

@@ -151,6 +151,7 @@ impl State {
             Event::Ready { .. }
             | Event::Evidence { .. }
             | Event::Report(_)
+            | Event::Trial { .. }
             | Event::Finished { .. } => {}
         }
     }

@@ -18,11 +18,22 @@ const FUNCTION_SIZE: u64 = 4096;
 /// Bytes of configuration space of one device.
 const DEVICE_SIZE: u64 = 8 * FUNCTION_SIZE;
 
+const COMMAND: u16 = 0x04;
+/// Memory space, bus master, no INTx.
+const COMMAND_MEMORY_AND_DMA: u32 = 1 << 1 | 1 << 2 | 1 << 10;
 const BAR0: u16 = 0x10;
 const CAPABILITIES: u16 = 0x34;
+const MEMORY_BAR_32: u32 = 0b000;
 const MEMORY_BAR_64: u32 = 0b100;
 const BAR_KIND: u32 = 0b111;
 const BAR_ADDRESS: u64 = !0xf;
+const MSI: u8 = 0x05;
+/// Message control, upper half of the capability's first word: enable, one vector.
+const MSI_ENABLE: u32 = 1 << 16;
+/// The address has 64 bits.
+const MSI_64: u32 = 1 << 23;
+/// Multiple message enable, interrupt mask aside.
+const MSI_VECTORS: u32 = 0b111 << 20;
 const MSIX: u8 = 0x11;
 /// Message control, upper half of the capability's first word: enable.
 const MSIX_ENABLE: u32 = 1 << 31;
@@ -37,9 +48,12 @@ const REGISTERS_SIZE: u64 = 64 << 10;
 /// Why a function cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A BAR that is needed is not a 64-bit memory BAR.
-    #[error("BAR{0} is no 64-bit memory BAR")]
+    /// A BAR that is needed is not a memory BAR.
+    #[error("BAR{0} is no memory BAR")]
     Bar(u8),
+    /// There is no MSI.
+    #[error("the function has no MSI")]
+    NoMsi,
     /// There is no MSI-X.
     #[error("the function has no MSI-X")]
     NoMsix,
@@ -92,7 +106,13 @@ impl Function {
         Ok(())
     }
 
-    /// Maps the first `length` bytes of a 64-bit memory BAR and returns its address.
+    /// Lets the function do DMA and answer at its BARs.
+    pub fn start_dma(&mut self) {
+        let command = self.configuration_word(COMMAND) & 0xffff;
+        self.write_configuration_word(COMMAND, command | COMMAND_MEMORY_AND_DMA);
+    }
+
+    /// Maps the first `length` bytes of a memory BAR and returns its address.
     ///
     /// # Errors
     /// There is no such BAR, or it lies where it cannot be.
@@ -102,13 +122,34 @@ impl Function {
         }
         let at = BAR0 + 4 * u16::from(bar);
         let low = self.configuration_word(at);
-        if low & BAR_KIND != MEMORY_BAR_64 {
-            return Err(Error::Bar(bar));
-        }
-        let high = self.configuration_word(at + 4);
+        let high = match low & BAR_KIND {
+            MEMORY_BAR_64 => self.configuration_word(at + 4),
+            MEMORY_BAR_32 => 0,
+            _ => return Err(Error::Bar(bar)),
+        };
         let address = (u64::from(high) << 32 | u64::from(low)) & BAR_ADDRESS;
         map(address, length)?;
         Ok(address)
+    }
+
+    /// Lets the function's MSI wake the processor.
+    ///
+    /// # Errors
+    /// There is no MSI.
+    pub fn wake_on_message(&mut self) -> Result<(), Error> {
+        let capability = self.capability(MSI).ok_or(Error::NoMsi)?;
+        let control = self.configuration_word(capability);
+        self.write_configuration_word(capability + 4, WAKE_ADDRESS as u32);
+        let data = match control & MSI_64 {
+            0 => capability + 8,
+            _ => {
+                self.write_configuration_word(capability + 8, (WAKE_ADDRESS >> 32) as u32);
+                capability + 12
+            }
+        };
+        self.write_configuration_word(data, WAKE_VECTOR);
+        self.write_configuration_word(capability, control & !MSI_VECTORS | MSI_ENABLE);
+        Ok(())
     }
 
     /// Lets all of the function's first `vectors` MSI-X vectors wake the processor.

@@ -3,6 +3,7 @@
 mod idle;
 mod on_gpu;
 mod probe;
+mod trial;
 
 use crate::machine::Machine;
 use alloc::string::String;
@@ -42,6 +43,8 @@ pub fn run(machine: &mut Machine) -> Result<(), Failure> {
         Some("idle") if has_gpu(machine) => on_gpu::idle(machine),
         Some("idle") => idle::run(machine),
         Some("probe") => probe::run(machine),
+        Some("edu") => trial::edu::run(machine),
+        Some("nvme") => trial::nvme::run(machine),
         name => Err(Failure {
             code: "unknown-workload",
             message: alloc::format!("no workload is called {:?}", name.unwrap_or_default()),

@@ -64,6 +64,15 @@ pub enum Event {
     Round(Round),
     /// Results of `bench transfer`.
     Bench(Bench),
+    /// A trial of a device that the host has passed to the guest has gone as it must.
+    Trial {
+        /// Which.
+        name: String,
+        /// How often it was made.
+        count: u64,
+        /// Microseconds for all of it.
+        took_us: u64,
+    },
     /// The guest is done and powers off next.
     Finished {
         /// "ok" or a stable code.

@@ -56,7 +56,7 @@ struct Cli {
 
 #[derive(Args)]
 struct MachineOptions {
-    /// Boot this kernel instead of the suite's.
+    /// Boot this kernel instead of the suite's own.
     #[arg(long, value_enum, value_name = "SERIES")]
     kernel: Option<Kernel>,
 }
@@ -128,19 +128,26 @@ fn run_suites(cli: &Cli) -> Result<ExitCode, Error> {
             test_arguments: cli.test_arguments.clone(),
             command: Vec::new(),
         };
-        let counted = run_suite(&with_options(suite, &cli.machine), &choice, cli.keep_logs)?;
-        if counted.total() == 0 && cli.test_arguments.is_empty() {
-            return Err(Error::NoTest(suite.name));
+        for kernel in kernels(suite, &cli.machine) {
+            let counted = run_suite(suite, kernel, &choice, cli.keep_logs)?;
+            if counted.total() == 0 && cli.test_arguments.is_empty() {
+                return Err(Error::NoTest(suite.name));
+            }
+            tally += counted;
         }
-        tally += counted;
     }
     println!("{}", report::last_line(tally));
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-fn run_suite(suite: &Suite, choice: &Choice, keep_logs: bool) -> Result<Tally, Error> {
+fn run_suite(
+    suite: &Suite,
+    kernel: Kernel,
+    choice: &Choice,
+    keep_logs: bool,
+) -> Result<Tally, Error> {
     let report = Report::new(suite.name);
-    let prepared = Prepared::new(suite, choice, &report)?;
+    let prepared = Prepared::new(suite, kernel, choice, &report)?;
     let (end, record) = prepared.run(&report)?;
     let tally = record.tally();
     for complaint in &record.complaints {
@@ -171,13 +178,13 @@ fn run_suite(suite: &Suite, choice: &Choice, keep_logs: bool) -> Result<Tally, E
 }
 
 fn shell(options: &MachineOptions, command: Vec<String>) -> Result<ExitCode, Error> {
-    let suite = with_options(&SHELL, options);
-    let report = Report::new(suite.name);
+    let report = Report::new(SHELL.name);
     let choice = Choice { command, ..Choice::default() };
-    let prepared = Prepared::new(&suite, &choice, &report)?;
+    let Some(kernel) = kernels(&SHELL, options).next() else { return Ok(ExitCode::from(BROKEN)) };
+    let prepared = Prepared::new(&SHELL, kernel, &choice, &report)?;
     if prepared.image.jobs.is_empty() {
         report.end();
-        return prepared.terminal(&suite);
+        return prepared.terminal(&SHELL);
     }
     let (end, record) = prepared.run(&report)?;
     report.end();
@@ -197,8 +204,10 @@ fn shell(options: &MachineOptions, command: Vec<String>) -> Result<ExitCode, Err
     }
 }
 
-fn with_options(suite: &Suite, options: &MachineOptions) -> Suite {
-    Suite { kernel: options.kernel.unwrap_or(suite.kernel), ..*suite }
+/// The suite's kernels, or the one that is asked for.
+fn kernels(suite: &Suite, options: &MachineOptions) -> impl Iterator<Item = Kernel> + use<> {
+    let own = if options.kernel.is_none() { suite.kernels } else { &[] };
+    options.kernel.into_iter().chain(own.iter().copied())
 }
 
 /// All that a machine needs to be booted, once or twice.
@@ -212,10 +221,10 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(suite: &Suite, choice: &Choice, report: &Report) -> Result<Self, Error> {
+    fn new(suite: &Suite, kernel: Kernel, choice: &Choice, report: &Report) -> Result<Self, Error> {
         host_programs::ensure(&|what| report.step(what))?;
         report.step("getting the kernel");
-        let kernel = report.aside(|| kernel::get(suite.kernel))?;
+        let kernel = report.aside(|| kernel::get(kernel))?;
         report.step("building what the machine runs");
         let image = report.aside(|| image::build(suite, &kernel, choice))?;
         let place = workspace::cache().join("rig");

@@ -18,6 +18,9 @@ pub(crate) enum Device {
     Edu,
     /// An NVMe controller behind a root port of its own: MSI-X, FLR and a bus to reset.
     Nvme,
+    /// Two functions behind one bridge to conventional PCI, and so in one IOMMU group: a teaching
+    /// device, and a virtio one that the machine's kernel has a driver for.
+    Neighbours,
 }
 
 impl Device {
@@ -31,6 +34,16 @@ impl Device {
                 "pcie-root-port,id=port1,chassis=1",
                 "-device",
                 "nvme,serial=rig,drive=nothing,bus=port1",
+            ],
+            Self::Neighbours => &[
+                "-device",
+                "pcie-root-port,id=port2,chassis=2",
+                "-device",
+                "pcie-pci-bridge,id=pci1,bus=port2",
+                "-device",
+                "edu,bus=pci1,addr=1",
+                "-device",
+                "virtio-rng-pci,bus=pci1,addr=2",
             ],
         }
     }

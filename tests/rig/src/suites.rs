@@ -13,7 +13,8 @@ pub(crate) struct Suite {
     pub(crate) name: &'static str,
     /// One line for people.
     pub(crate) about: &'static str,
-    pub(crate) kernel: Kernel,
+    /// Kernels that the machine boots: all of the work on each, one after the other.
+    pub(crate) kernels: &'static [Kernel],
     pub(crate) machine: Machine,
     /// Modules that the machine loads, besides those that they need.
     pub(crate) modules: &'static [&'static str],
@@ -73,7 +74,7 @@ const GUEST_MODULES: &[&str] = &[
 pub(crate) const SHELL: Suite = Suite {
     name: "shell",
     about: "A shell in the machine, or one command: `cargo rig shell ravelin run --json`",
-    kernel: Kernel::Stock6_1,
+    kernels: &[Kernel::Stock6_1],
     machine: MACHINE,
     modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "tun", "vhost_vsock"],
     files: &[],
@@ -89,7 +90,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "kvm",
         about: "The KVM tests and the main job on both platforms, on a stock kernel's KVM",
-        kernel: Kernel::Stock6_1,
+        kernels: &[Kernel::Stock6_1],
         machine: MACHINE,
         modules: KVM,
         files: &["resources/reference-values"],
@@ -113,7 +114,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "linux",
         about: "Unmodified Linux guests on both platforms, from every kind of kernel image",
-        kernel: Kernel::Stock6_1,
+        kernels: &[Kernel::Stock6_1],
         machine: MACHINE,
         modules: &["kvm-amd", "tun"],
         files: &[],
@@ -125,6 +126,26 @@ pub(crate) const SUITES: &[Suite] = &[
             Work::OnlyHere { package: "ravelin", target: "linux" },
             Work::OnlyHere { package: "ravelin", target: "linux_devices" },
             Work::OnlyHere { package: "ravelin", target: "agent" },
+        ],
+    },
+    Suite {
+        name: "vfio",
+        about: "Real devices behind a real IOMMU, by VFIO's groups (6.1) and by iommufd (small-7.2)",
+        kernels: &[Kernel::Stock6_1, Kernel::Small7_2],
+        machine: Machine {
+            cpus: 2,
+            memory_mib: 4096,
+            devices: &[Device::Edu, Device::Nvme, Device::Neighbours],
+        },
+        modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "virtio_pci"],
+        files: &[],
+        agent: false,
+        guests: &[],
+        guest_modules: &[],
+        programs: &[],
+        work: &[
+            Work::OnlyHere { package: "ravelin", target: "vfio" },
+            Work::OnlyHere { package: "ravelin", target: "vfio_bad_input" },
         ],
     },
 ];
@@ -142,6 +163,7 @@ mod tests {
     fn suites_have_names_of_their_own_and_something_to_do() {
         for (index, suite) in SUITES.iter().enumerate() {
             assert!(!suite.work.is_empty(), "{} does nothing", suite.name);
+            assert!(!suite.kernels.is_empty(), "{} boots nothing", suite.name);
             assert!(SUITES[..index].iter().all(|other| other.name != suite.name));
             assert_ne!(suite.name, SHELL.name);
         }

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Longest text of a guest's that is shown or kept.
 const LONGEST: usize = 200;
+/// Most kinds of trial that are kept.
+const MOST_TRIALS: usize = 32;
 /// Least time between two lines of progress about rounds that went well.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 
@@ -40,6 +42,15 @@ pub(super) struct JudgedGpu {
     pub(super) session: u32,
     /// Rounds of the workload that it did.
     pub(super) rounds: u64,
+}
+
+/// A trial of a passed-through device, as the guest has reported it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Trial {
+    /// How often it was made.
+    pub(super) count: u64,
+    /// For all of it.
+    pub(super) took_us: u64,
 }
 
 /// How a guest says that it ended.
@@ -69,6 +80,8 @@ pub(super) struct Summary {
     /// Of the latest round.
     pub(super) predictions: Vec<u32>,
     pub(super) bench: Option<Bench>,
+    /// By name.
+    pub(super) trials: BTreeMap<String, Trial>,
     pub(super) finish: Option<Finish>,
     /// Lines that are no event, or an event that cannot be.
     pub(super) nonsense: u64,
@@ -182,6 +195,17 @@ impl Listener {
                 let sound = |speed: &f64| speed.is_finite() && *speed > 0.0;
                 (speeds.iter().all(sound) && bench.round_trip_us.is_finite()).then_some(())?;
                 self.summary.bench = Some(bench);
+            }
+            Event::Trial { name, count, took_us } => {
+                let name = printable(&name, LONGEST);
+                let time = took_us as f64 / 1e3;
+                self.progress.say("trial", format_args!("{name}: {count} in {time:.0} ms"));
+                self.note(&serde_json::json!({
+                    "event": "guest_trial", "trial": name, "count": count, "took_us": took_us,
+                }));
+                let trials = &mut self.summary.trials;
+                (trials.len() < MOST_TRIALS || trials.contains_key(&name)).then_some(())?;
+                trials.insert(name, Trial { count, took_us });
             }
             Event::Finished { result, message } => {
                 let code = |letter: u8| letter.is_ascii_alphanumeric() || b"-_".contains(&letter);

@@ -3,7 +3,7 @@
 use super::evidence::EvidenceFile;
 use super::evidence::bound::PolicyDigest;
 use super::exit::ExitCode;
-use super::guest::{JudgedGpu, Reference};
+use super::guest::{JudgedGpu, Reference, Trial};
 use super::launch::{Conversions, Judgement, Launch, Outcome, name_exit, read_image};
 use super::output::{self, Progress};
 use super::{Error, RunArgs, images};
@@ -15,6 +15,7 @@ use crate::vm::{Builtin, Guest};
 use ravelin_digits::{EMBEDDED, Payload, reference};
 use ravelin_report::Transfer;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -56,6 +57,9 @@ struct WorkloadReport {
     /// The digits in the user's own images, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     predictions: Option<Vec<u32>>,
+    /// Trials of a passed-through device that have gone as they must.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    trials: BTreeMap<String, Trial>,
 }
 
 /// What a workload is given, and what it must give.
@@ -209,7 +213,7 @@ fn print_config(spec: &VmSpec) -> ExitCode {
 
 /// The payload of the workload, and its results computed in plain loops.
 fn work(spec: &VmSpec) -> Result<Work, Error> {
-    if spec.workload == Workload::Idle {
+    if spec.workload != Workload::Digits {
         return Ok(Work { payload: Vec::new(), reference: None });
     }
     let bytes = match &spec.images {
@@ -310,6 +314,7 @@ fn report(
             accuracy,
             matches_reference: (summary.rounds > 0).then_some(summary.wrong_rounds == 0),
             predictions: own.then(|| summary.predictions.clone()),
+            trials: summary.trials.clone(),
         },
         result: judgement.result.clone(),
     }
@@ -340,6 +345,7 @@ fn refuse(error: &Error, json: bool, spec: Option<&VmSpec>) -> ExitCode {
                 accuracy: None,
                 matches_reference: None,
                 predictions: None,
+                trials: BTreeMap::new(),
             },
             result: exit.name().into(),
         });
@@ -398,8 +404,11 @@ fn summarize(spec: &VmSpec, outcome: &Outcome, report: &RunReport) {
 }
 
 fn summarize_work(outcome: &Outcome, report: &RunReport, row: impl Fn(&str, String)) {
-    let WorkloadReport { name, samples, accuracy, matches_reference, predictions } =
+    let WorkloadReport { name, samples, accuracy, matches_reference, predictions, trials } =
         &report.workload;
+    for (trial, Trial { count, took_us }) in trials {
+        row("trial", format!("{trial}: {count} in {:.0} ms", *took_us as f64 / 1e3));
+    }
     let Some(matches) = matches_reference else { return };
     let accuracy = accuracy.map_or(String::new(), |share| format!(", accuracy {share:.4}"));
     let equal = match matches {

@@ -1,0 +1,213 @@
+//! Real devices behind a real IOMMU, given to a guest: DMA reaches what is shared and nothing else,
+//! blocked ranges are out of reach, interrupts arrive, resets work while the guest runs.
+//!
+//! `cargo rig vfio` has what they need; elsewhere every test here is ignored. Where a test says what the
+//! kernel has, it asks the kernel and not the VMM.
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panics")]
+
+mod vfio_support;
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::{Duration, Instant};
+use vfio_support::kernel_log::{KernelLog, faults};
+use vfio_support::vm::Vm;
+use vfio_support::{Device, described, driver, eventually, has_cdev, ravelinctl, ravelinctl_ok};
+
+/// Shared by the built-in guest besides what it converts in a trial: its arena, and the GHCB page.
+const ALWAYS_SHARED: u64 = (16 << 20) + 4096;
+const LARGE_PAGE: u64 = 2 << 20;
+
+/// Rows 15 and 17 of the threats, and that mappings follow conversions: see
+/// `resources/guest/src/workload/trial/edu.rs` for the guest's half.
+#[test]
+#[ignore = "needs devices to give away: cargo rig vfio"]
+fn dma_reaches_shared_pages_only_through_10000_conversions() {
+    let edu = Device::Edu.bound();
+    let mut log = KernelLog::from_now();
+    let mut vm = Vm::start(&format!("vfio={edu}"), "edu", "forever");
+    for trial in ["registers", "msi", "dma-shared", "dma-private"] {
+        vm.wait_for_trial(trial, 1);
+    }
+    let lines = log.lines();
+    for way in ["Write", "Read"] {
+        let stopped = faults(&lines, &edu, way);
+        assert!(!stopped.is_empty(), "no DMA {way} was stopped by the IOMMU: {lines:#?}");
+    }
+    vm.wait_for_trial("conversions", 10_000);
+    vm.wait_for_trial("shared-now", 0);
+    let shared = ALWAYS_SHARED + vm.trial("shared-now").unwrap() * LARGE_PAGE;
+    assert_eq!(vm.pinned(), shared, "the kernel maps other bytes than the guest shares");
+    assert!(vm.trial("transfers").unwrap() > 10, "conversions with no DMA running");
+    let ended = vm.stop();
+    assert_eq!(ended.code, Some(143), "{}", ended.errors);
+}
+
+#[test]
+#[ignore = "needs devices to give away: cargo rig vfio"]
+fn the_kernels_newest_interface_is_used() {
+    let nvme = Device::Nvme.bound();
+    let mut vm = Vm::start(&format!("vfio={nvme}"), "nvme", "forever");
+    vm.wait_for_trial("identify", 1);
+    let files = vm.open_files();
+    let has = |start: &str| files.iter().any(|file| file.starts_with(start));
+    assert_eq!(has("/dev/vfio/devices"), has_cdev(), "{files:?}");
+    assert_eq!(has("/dev/iommu"), has_cdev(), "{files:?}");
+    assert_eq!(has("/dev/vfio/vfio"), !has_cdev(), "{files:?}");
+}
+
+#[test]
+#[ignore = "needs devices to give away: cargo rig vfio"]
+fn a_blocked_range_reads_all_ones_and_is_in_no_memory_slot() {
+    let edu = Device::Edu.bound();
+    let mut open = Vm::start(&format!("vfio={edu}"), "edu", "forever");
+    open.wait_for_trial("registers", 1);
+    let mapped = open.mapped_of_bar(0);
+    assert!(mapped.iter().any(|range| range.contains(&0)), "nothing is mapped: {mapped:?}");
+    drop(open);
+    let mut vm = Vm::start(&format!("vfio={edu},block=0:0x0-0x1000"), "edu", "forever");
+    vm.wait_for_trial("blocked", 1);
+    let mapped = vm.mapped_of_bar(0);
+    assert!(mapped.iter().all(|range| range.start >= 0x1000), "{mapped:?}");
+    assert!(!mapped.is_empty(), "the rest of the BAR is to be mapped");
+}
+
+#[test]
+#[ignore = "needs devices to give away: cargo rig vfio"]
+fn a_device_with_msi_x_works_and_its_dma_is_confined() {
+    let nvme = Device::Nvme.bound();
+    let mut log = KernelLog::from_now();
+    let ended = Vm::start(&format!("vfio={nvme}"), "nvme", "5").end();
+    assert_eq!((ended.code, &ended.object["result"]), (Some(0), &"ok".into()), "{}", ended.errors);
+    let trials = &ended.object["workload"]["trials"];
+    assert_eq!(
+        (&trials["identify"]["count"], &trials["dma-private"]["count"]),
+        (&5.into(), &1.into())
+    );
+    let lines = log.lines();
+    assert!(!faults(&lines, &nvme, "Write").is_empty(), "{lines:#?}");
+}
+
+#[test]
+#[ignore = "needs devices to give away: cargo rig vfio"]
+fn flr_and_bus_reset_work_while_the_guest_runs() {
+    let nvme = Device::Nvme.bound();
+    let mut vm = Vm::start(&format!("vfio={nvme}"), "nvme", "forever");
+    vm.wait_for_trial("identify", 2);
+    let resets = |vm: &Vm| vm.events().matches("\"trial\":\"reset\"").count();
+    for (number, kind) in [(1, "flr"), (2, "bus")] {
+        let output = vm.operator(&["reset", "vm", "--gpu", "0", "--kind", kind]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{kind}: {errors}");
+        vm.wait_for(&format!("reset {number}, {kind}"), |vm| resets(vm) >= number);
+        let before = vm.trial("identify").unwrap();
+        vm.wait_for_trial("identify", before + 2);
+    }
+    assert!(vm.is_running());
+}
+
+/// Without power at its slot the device answers nothing, and the kernel is not told.
+#[test]
+#[ignore = "needs devices to give away: cargo rig vfio"]
+fn a_device_that_vanishes_is_reported_in_under_a_second_and_the_vm_carries_on() {
+    let nvme = Device::Nvme.bound();
+    let port = upstream(&nvme);
+    let mut vm = Vm::start(&format!("vfio={nvme}"), "nvme", "forever");
+    vm.wait_for_trial("identify", 2);
+    let power = SlotPower::off(&port, &nvme);
+    let begin = Instant::now();
+    let reported = eventually("a report of the device's end", || {
+        vm.events().contains("gpu_vanished").then(|| begin.elapsed())
+    });
+    vm.wait_for_trial("vanished", 1);
+    let info = vm.operator(&["info", "vm", "--json"]);
+    assert!(info.status.success() && vm.is_running(), "{}", vm.errors());
+    let ended = vm.stop();
+    drop(power);
+    assert_eq!(ended.code, Some(143), "{}", ended.errors);
+    assert!(reported < Duration::from_secs(1), "reported after {reported:?}");
+}
+
+/// The address of the port that a device stands behind.
+fn upstream(address: &str) -> String {
+    let place = fs::canonicalize(vfio_support::place(address)).unwrap();
+    place.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// A slot without power; given back, with the device as new.
+struct SlotPower {
+    port: String,
+    device: String,
+}
+
+/// PCI Express Base Specification 7.5.3.10: slot control, power controller control.
+const SLOT_CONTROL: u64 = 0x18;
+const POWER_OFF: u16 = 1 << 10;
+
+impl SlotPower {
+    fn off(port: &str, device: &str) -> Self {
+        switch(port, true);
+        Self { port: port.to_owned(), device: device.to_owned() }
+    }
+}
+
+impl Drop for SlotPower {
+    fn drop(&mut self) {
+        switch(&self.port, false);
+        fs::write(vfio_support::place(&self.device).join("remove"), "1").unwrap();
+        fs::write("/sys/bus/pci/rescan", "1").unwrap();
+    }
+}
+
+fn switch(port: &str, off: bool) {
+    let path = vfio_support::place(port).join("config");
+    let mut config = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut read = |at: u64| {
+        let mut word = [0; 2];
+        config.seek(SeekFrom::Start(at)).unwrap();
+        config.read_exact(&mut word).unwrap();
+        u16::from_le_bytes(word)
+    };
+    let mut at = u64::from(read(0x34) & 0xfc);
+    while read(at) as u8 != 0x10 {
+        at = u64::from(read(at) >> 8 & 0xfc);
+        assert!(at != 0, "{port} has no PCI Express capability");
+    }
+    let control = read(at + SLOT_CONTROL);
+    let control = if off { control | POWER_OFF } else { control & !POWER_OFF };
+    config.seek(SeekFrom::Start(at + SLOT_CONTROL)).unwrap();
+    config.write_all(&control.to_le_bytes()).unwrap();
+}
+
+#[test]
+#[ignore = "needs devices to give away: cargo rig vfio"]
+fn a_device_is_listed_bound_and_given_back() {
+    let edu = Device::Edu.bound();
+    let device = described(&edu);
+    assert_eq!((&device["vendor"], &device["device"]), (&0x1234.into(), &0x11e8.into()));
+    assert_eq!((&device["driver"], &device["obstacles"]), (&"vfio-pci".into(), &[(); 0].into()));
+    let dry = ravelinctl_ok(&["unbind", &edu, "--dry-run"]);
+    assert!(dry.lines().all(|line| line.starts_with("echo ")), "{dry}");
+    assert_eq!(driver(&edu).as_deref(), Some("vfio-pci"), "a dry run changes something");
+    ravelinctl_ok(&["unbind", &edu]);
+    assert_eq!(driver(&edu), None);
+    assert_eq!(described(&edu)["obstacles"][0]["code"], "driver");
+    ravelinctl_ok(&["bind", &edu]);
+    assert_eq!(driver(&edu).as_deref(), Some("vfio-pci"));
+    let nvme = described(&Device::Nvme.address());
+    let methods = nvme["reset_methods"].as_array().unwrap();
+    assert!(methods.contains(&"flr".into()) && methods.contains(&"bus".into()), "{nvme}");
+}
+
+#[test]
+#[ignore = "needs devices to give away: cargo rig vfio"]
+fn a_device_that_a_vm_has_is_not_given_back() {
+    let nvme = Device::Nvme.bound();
+    let mut vm = Vm::start(&format!("vfio={nvme}"), "nvme", "forever");
+    vm.wait_for_trial("identify", 1);
+    let output = ravelinctl(&["unbind", &nvme]);
+    assert_eq!(output.status.code(), Some(61), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(described(&nvme)["obstacles"][0]["code"], "taken");
+    assert!(vm.is_running());
+}

@@ -1,0 +1,176 @@
+//! A VM with a passed-through device, whose VMM is a process of its own.
+
+use super::eventually;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+/// Region of a VFIO device's file: its number is in the upper bits of the offset.
+const REGION_SHIFT: u32 = 40;
+
+pub struct Vm {
+    child: Child,
+    place: tempfile::TempDir,
+}
+
+/// What a VMM has said when it ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub object: Value,
+    pub errors: String,
+}
+
+impl Vm {
+    /// The built-in guest with this GPU and workload.
+    pub fn start(gpu: &str, workload: &str, repeat: &str) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let file = |name: &str| Stdio::from(File::create(place.path().join(name)).unwrap());
+        let child = Command::new(env!("CARGO_BIN_EXE_ravelin"))
+            .args(["run", "--json", "--platform", "emulated", "--name", "vm"])
+            .args(["--memory", "128MiB", "--gpu", gpu, "--workload", workload])
+            .args(["--repeat", repeat])
+            .env("RAVELIN_RUNTIME_DIR", place.path().join("r"))
+            .stdout(file("object"))
+            .stderr(file("errors"))
+            .spawn()
+            .unwrap();
+        Self { child, place }
+    }
+
+    pub fn errors(&self) -> String {
+        fs::read_to_string(self.place.path().join("errors")).unwrap_or_default()
+    }
+
+    /// The VM's log of events.
+    pub fn events(&self) -> String {
+        let path = self.place.path().join("r/vm/events.jsonl");
+        fs::read_to_string(path).unwrap_or_default()
+    }
+
+    /// How often the guest has said last that a trial went well.
+    pub fn trial(&self, name: &str) -> Option<u64> {
+        let events = self.events();
+        let objects = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut trials = objects.filter(|object| object["trial"] == name);
+        trials.next_back().and_then(|object| object["count"].as_u64())
+    }
+
+    /// Waits for a trial to have gone well, so often.
+    pub fn wait_for_trial(&mut self, name: &str, count: u64) {
+        self.wait_for(&format!("{count} of trial {name}"), |vm| {
+            vm.trial(name).is_some_and(|reached| reached >= count)
+        });
+    }
+
+    /// Waits for something as long as the VMM runs.
+    pub fn wait_for(&mut self, what: &str, there: impl Fn(&Self) -> bool) {
+        eventually(what, || {
+            let there = there(self);
+            let ended = self.child.try_wait().unwrap();
+            assert!(there || ended.is_none(), "no {what}: {ended:?} {}", self.errors());
+            there.then_some(())
+        });
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn operator(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_ravelinctl"))
+            .args(arguments)
+            .env("RAVELIN_RUNTIME_DIR", self.place.path().join("r"))
+            .output()
+            .unwrap()
+    }
+
+    /// Bytes that the kernel has pinned for the VMM: those that devices reach. Groups count them as
+    /// locked, iommufd as pinned.
+    pub fn pinned(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let kilobytes = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+            line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap()
+        };
+        (kilobytes("VmLck:") + kilobytes("VmPin:")) << 10
+    }
+
+    /// Which bytes of a BAR the VMM has mapped: a memory slot can show no others.
+    pub fn mapped_of_bar(&self, bar: u64) -> Vec<Range<u64>> {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.child.id())).unwrap();
+        let mut ranges = Vec::new();
+        for line in maps.lines().filter(|line| line.contains("vfio")) {
+            // "7f1c00000000-7f1c00001000 rw-s 10000000000 00:0e 1058  anon_inode:[vfio-device]"
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (start, end) = words[0].split_once('-').unwrap();
+            let number = |digits| u64::from_str_radix(digits, 16).unwrap();
+            let (length, offset) = (number(end) - number(start), number(words[2]));
+            if offset >> REGION_SHIFT == bar {
+                let offset = offset & ((1 << REGION_SHIFT) - 1);
+                ranges.push(offset..offset + length);
+            }
+        }
+        ranges
+    }
+
+    /// Files that the VMM has open.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        files.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok()).collect()
+    }
+
+    /// Ends the VM as its user would, and waits.
+    pub fn stop(self) -> Ended {
+        let signalled = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(signalled.success());
+        self.end()
+    }
+
+    /// Waits for the VM's own end.
+    pub fn end(mut self) -> Ended {
+        let status = eventually("the VMM's end", || self.child.try_wait().unwrap());
+        let text = fs::read_to_string(self.place.path().join("object")).unwrap();
+        let errors = self.errors();
+        let object = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {errors}"));
+        Ended { code: status.code(), object, errors }
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A launch that is to be refused; `prepare` may take rights away.
+pub fn refused(gpu: &str, prepare: impl FnOnce(&mut Command)) -> String {
+    let place = tempfile::tempdir_in("/tmp").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ravelin"));
+    command.args(["run", "--platform", "emulated", "--memory", "128MiB"]);
+    command.args(["--workload", "nvme", "--gpu", gpu]);
+    command.env("RAVELIN_RUNTIME_DIR", place.path().join("r"));
+    prepare(&mut command);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "it runs: {errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    errors
+}
+
+const NOBODY: u32 = 65534;
+
+/// Nobody's rights: what an ordinary user has, a directory for what runs included.
+pub fn as_nobody(command: &mut Command) {
+    let mut set = command.get_envs().filter(|(name, _)| *name == "RAVELIN_RUNTIME_DIR");
+    let runtime = set.next().unwrap().1.unwrap();
+    let place = std::path::Path::new(runtime).parent().unwrap();
+    std::os::unix::fs::chown(place, Some(NOBODY), Some(NOBODY)).unwrap();
+    command.uid(NOBODY).gid(NOBODY);
+}
