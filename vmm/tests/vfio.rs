@@ -207,7 +207,7 @@ fn a_device_that_a_vm_has_is_not_given_back() {
     let mut vm = Vm::start(&format!("vfio={nvme}"), "nvme", "forever");
     vm.wait_for_trial("identify", 1);
     let output = ravelinctl(&["unbind", &nvme]);
-    assert_eq!(output.status.code(), Some(61), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(64), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(described(&nvme)["obstacles"][0]["code"], "taken");
     assert!(vm.is_running());
 }
