@@ -20,6 +20,8 @@ const SETUP_HEADER: u64 = 0x1f1;
 const PROTOCOL_WITH_FLAGS: u16 = 0x20c;
 /// The 64-bit entry of a bzImage, behind its first byte.
 const ENTRY_64: u64 = 0x200;
+/// Bytes of a sector, in which a bzImage counts its setup code.
+const SECTOR: u64 = 512;
 /// Where a bzImage is loaded.
 const BZIMAGE: u64 = 1 << 20;
 /// Memory below it is the VMM's.
@@ -44,8 +46,8 @@ pub struct Kernel {
 
 #[derive(Debug)]
 enum Kind {
-    /// A compressed kernel with its setup header.
-    BzImage(Box<setup_header>),
+    /// A compressed kernel with its setup header; so many bytes of it are loaded.
+    BzImage(Box<setup_header>, u64),
     /// An ELF image that goes to these addresses.
     Elf(Range<u64>),
 }
@@ -66,12 +68,19 @@ impl Kernel {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let unreadable = |error| Error::ReadKernel(path.into(), error);
         let file = File::open(path).map_err(unreadable)?;
-        if !file.metadata().map_err(unreadable)?.is_file() {
+        let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
             return Err(Error::NotAKernel);
         }
         let kind = match read::<[u8; 6]>(&file, 0)? {
             ELF_MAGIC => Kind::Elf(elf_range(&file)?),
-            _ => Kind::BzImage(Box::new(setup(&file)?)),
+            _ => {
+                let header = setup(&file)?;
+                // Behind the setup code, which is loaded for nobody.
+                let before = (u64::from(header.setup_sects) + 1) * SECTOR;
+                let loaded = metadata.len().checked_sub(before).ok_or(Error::NotAKernel)?;
+                Kind::BzImage(Box::new(header), loaded)
+            }
         };
         Ok(Self { file, kind })
     }
@@ -79,7 +88,7 @@ impl Kernel {
     /// Most bytes of a command line, without its NUL.
     pub(super) fn longest_command_line(&self) -> usize {
         match &self.kind {
-            Kind::BzImage(header) => (header.cmdline_size as usize).min(MAX_COMMAND_LINE),
+            Kind::BzImage(header, _) => (header.cmdline_size as usize).min(MAX_COMMAND_LINE),
             Kind::Elf(_) => COMMAND_LINE_OF_ELF,
         }
     }
@@ -87,7 +96,7 @@ impl Kernel {
     /// First address that an initrd may not have.
     pub(super) fn initrd_limit(&self) -> u64 {
         match &self.kind {
-            Kind::BzImage(header) => u64::from(header.initrd_addr_max) + 1,
+            Kind::BzImage(header, _) => u64::from(header.initrd_addr_max) + 1,
             Kind::Elf(_) => INITRD_LIMIT + 1,
         }
     }
@@ -95,9 +104,9 @@ impl Kernel {
     /// What the kernel takes before it looks at its memory map.
     pub(super) fn range(&self) -> Range<u64> {
         match &self.kind {
-            Kind::BzImage(header) => {
+            Kind::BzImage(header, loaded) => {
                 let unpacked = header.pref_address.saturating_add(header.init_size.into());
-                BZIMAGE..unpacked.max(BZIMAGE)
+                BZIMAGE..unpacked.max(BZIMAGE.saturating_add(*loaded))
             }
             Kind::Elf(range) => range.clone(),
         }
@@ -106,7 +115,7 @@ impl Kernel {
     /// Loads the kernel where it belongs.
     pub(super) fn load(&mut self, memory: &GuestMemoryMmap) -> Result<Loaded, Error> {
         match &self.kind {
-            Kind::BzImage(_) => {
+            Kind::BzImage(..) => {
                 let at = Some(GuestAddress(BZIMAGE));
                 let loaded = BzImage::load(memory, at, &mut self.file, None);
                 let loaded = loaded.map_err(Error::Load)?;
@@ -152,8 +161,11 @@ fn elf_range(file: &File) -> Result<Range<u64>, Error> {
             .and_then(|offset| header.e_phoff.checked_add(offset))
             .ok_or(Error::NotAKernel)?;
         let segment: Elf64_Phdr = read(file, at)?;
-        if segment.p_type != PT_LOAD || segment.p_memsz == 0 {
+        if segment.p_type != PT_LOAD || (segment.p_memsz == 0 && segment.p_filesz == 0) {
             continue;
+        }
+        if segment.p_filesz > segment.p_memsz {
+            return Err(Error::NotAKernel);
         }
         let end = segment.p_paddr.checked_add(segment.p_memsz).ok_or(Error::NotAKernel)?;
         let before = range.unwrap_or(segment.p_paddr..end);

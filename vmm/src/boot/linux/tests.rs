@@ -2,6 +2,7 @@ use super::*;
 use crate::layout::Layout;
 use crate::memory::{Memory, Pages};
 use linux_loader::bootparam::setup_header;
+use linux_loader::elf::{Elf64_Ehdr, Elf64_Phdr};
 use std::io::Write;
 use vm_memory::ByteValued;
 
@@ -84,6 +85,46 @@ fn an_initrd_that_is_none_or_too_large_is_refused() {
     assert!(linux.place(64 << 20).is_ok());
     assert!(matches!(linux.place(48 << 20), Err(Error::InitrdTooLarge { initrd: 5000, room: 0 })));
     assert!(matches!(linux.place(47 << 20), Err(Error::KernelTooLarge { .. })));
+}
+
+#[test]
+fn a_kernel_longer_than_it_says_is_placed_by_its_length() {
+    // The file is 3 MiB, and says that it needs nothing.
+    let mut kernel = bzimage(|header| (header.pref_address, header.init_size) = (1 << 20, 0));
+    kernel.resize((3 << 20) + 1024, 0x90);
+    let linux = open(&kernel, Some(b"initrd"), "").unwrap();
+    let placed = linux.place(64 << 20).unwrap();
+    assert_eq!(placed.kernel, 1 << 20..4 << 20);
+    assert!(matches!(linux.place(3 << 20), Err(Error::KernelTooLarge { .. })));
+}
+
+#[test]
+fn a_segment_with_more_bytes_than_memory_is_refused() {
+    let elf = |file_size: u64, memory_size: u64| {
+        let header = Elf64_Ehdr {
+            e_ident: [0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            e_machine: 62,
+            e_entry: 1 << 20,
+            e_phoff: 64,
+            e_phentsize: 56,
+            e_phnum: 1,
+            ..Default::default()
+        };
+        let segment = Elf64_Phdr {
+            p_type: 1,
+            p_offset: 120,
+            p_paddr: 1 << 20,
+            p_filesz: file_size,
+            p_memsz: memory_size,
+            ..Default::default()
+        };
+        [header.as_slice(), segment.as_slice(), &[0x90; 4096]].concat()
+    };
+    assert!(open(&elf(4096, 8192), None, "").is_ok());
+    for (file_size, memory_size) in [(4096, 4095), (4096, 0), (u64::MAX, 4096)] {
+        let refused = open(&elf(file_size, memory_size), None, "");
+        assert!(matches!(refused, Err(Error::NotAKernel)), "{file_size} in {memory_size}");
+    }
 }
 
 #[test]
