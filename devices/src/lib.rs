@@ -20,3 +20,6 @@ pub mod pci;
 pub mod serial;
 pub mod shared_window;
 pub mod virtio;
+
+#[cfg(any(test, feature = "fuzz"))]
+pub mod drive;

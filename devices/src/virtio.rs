@@ -19,8 +19,6 @@ pub mod socket;
 pub mod vsock;
 pub mod worker;
 
-#[cfg(any(test, feature = "fuzz"))]
-pub mod drive;
 #[cfg(test)]
 mod harness;
 

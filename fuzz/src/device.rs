@@ -2,12 +2,14 @@
 
 use std::sync::LazyLock;
 
+use p384::SecretKey;
 use p384::ecdsa::signature::Signer;
 use p384::ecdsa::signature::hazmat::PrehashSigner;
 use p384::ecdsa::{Signature, SigningKey, VerifyingKey};
+use ravelin_dice::issue::Issuer;
 use ravelin_dice::security::encode_svn;
-use ravelin_dice::{Component, Mode, SecurityConfiguration, TcbInfo};
-use ravelin_maker::{FirmwareSet, MODEL, Maker, VENDOR};
+use ravelin_dice::{Component, DeviceInfo, Mode, SecurityConfiguration, TcbInfo};
+use ravelin_maker::{Authority, FirmwareSet, MODEL, Maker, VENDOR};
 use ravelin_spdm::measurements::{Block, Value, ValueType};
 use ravelin_spdm::message::vendor::VendorDefined;
 use ravelin_spdm::responder::Device;
@@ -18,6 +20,22 @@ pub struct Genuine {
     key: SigningKey,
     chain: CertificateChain,
     blocks: Vec<Block>,
+}
+
+/// The key's file of a device that a maker of these targets' own has provisioned.
+pub static DEVICE_KEY: LazyLock<String> = LazyLock::new(|| {
+    let key = SecretKey::from_slice(&[9; 48]).unwrap();
+    ravelin_maker::key::to_pem(&key).unwrap().to_string()
+});
+
+/// The chain's file of that device.
+pub fn device_chain() -> Vec<u8> {
+    let validity = Maker::development().unwrap().root().validity();
+    let root = SigningKey::from_slice(&[8; 48]).unwrap();
+    let root = Authority::root(Issuer::root(root, "Fuzz", validity).unwrap());
+    let info =
+        DeviceInfo { manufacturer: VENDOR.into(), product: MODEL.into(), serial: "1".into() };
+    root.device(SigningKey::from_slice(&[9; 48]).unwrap(), &info, validity).unwrap().chain()
 }
 
 /// The one that every target talks to: to make one takes as long as a hundred inputs.

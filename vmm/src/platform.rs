@@ -12,6 +12,8 @@
 
 pub mod conversions;
 pub mod cpuid;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod drive;
 pub mod emulated;
 pub(crate) mod sev_msr;
 pub mod snp;

@@ -36,6 +36,8 @@ pub mod bus;
 pub mod clock;
 pub mod discover;
 pub mod doe;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod drive;
 mod error;
 mod gpu;
 mod launch;
@@ -45,7 +47,7 @@ mod protection;
 mod pump;
 pub mod ring;
 pub mod session;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 mod testing;
 mod transfer;
 pub mod watch;

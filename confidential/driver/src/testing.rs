@@ -2,6 +2,9 @@
 //! GPU's end of a ring, served when the test says so. The real GPU model meets the driver in the
 //! workspace's `tests`.
 
+#![allow(clippy::unwrap_used, reason = "fakes fail by panics")]
+#![cfg_attr(not(test), allow(dead_code, reason = "some of it only tests look at"))]
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec;
@@ -177,6 +180,9 @@ impl Bus for FakeBus {
     }
 }
 
+/// Bytes of HBM of a [`FakeEngine`].
+pub(crate) const HBM: usize = 64 << 10;
+
 /// The GPU's end of a ring, with a handful of HBM at address 0.
 pub(crate) struct FakeEngine {
     engine: Engine,
@@ -195,7 +201,7 @@ impl FakeEngine {
             memory: memory.clone(),
             opener: Opener::new(&secret(), engine as u32, Direction::GuestToGpu),
             sealer: Sealer::new(&secret(), engine as u32, Direction::GpuToGuest),
-            hbm: (0..=255).cycle().take(1 << 20).collect(),
+            hbm: (0..=255).collect::<Vec<u8>>().repeat(HBM / 256),
         }
     }
 

@@ -10,7 +10,7 @@ mod layout;
 
 use super::interrupts::Interrupts;
 use super::queue::{Broken, Setup, Surroundings, VirtQueue};
-use super::worker::{Engine, Health, Worker};
+use super::worker::{Engine, Hands, Health, Worker};
 use super::{Device, Kind};
 use crate::dma_gate::DmaGate;
 use crate::pci::bus::Function;
@@ -58,7 +58,7 @@ pub struct VirtioPci {
     place: Places,
     space: Mutex<Space>,
     common: Mutex<CommonConfig>,
-    worker: Worker,
+    hands: Box<dyn Hands>,
 }
 
 struct Space {
@@ -79,6 +79,20 @@ impl VirtioPci {
         sink: Arc<dyn MsiSink>,
         hypervisor: Arc<dyn Doorbells>,
     ) -> Result<Arc<Self>, Error> {
+        let thread = |engine, bells: &[_]| -> io::Result<Box<dyn Hands>> {
+            Ok(Box::new(Worker::spawn(engine, bells.to_vec())?))
+        };
+        Self::in_hands(device, gate, sink, hypervisor, thread)
+    }
+
+    /// The same in other hands than a thread's; `give` gets the device and its queues' doorbells.
+    pub(crate) fn in_hands(
+        device: Box<dyn Device>,
+        gate: Arc<DmaGate>,
+        sink: Arc<dyn MsiSink>,
+        hypervisor: Arc<dyn Doorbells>,
+        give: impl FnOnce(Engine, &[Arc<EventFd>]) -> io::Result<Box<dyn Hands>>,
+    ) -> Result<Arc<Self>, Error> {
         let (kind, queues) = (device.kind(), device.queues());
         // One for each queue, and one for changes of the configuration.
         let vectors = queues.len() as u16 + 1;
@@ -92,7 +106,7 @@ impl VirtioPci {
         let common = Mutex::new(CommonConfig::new(device.features(), queues, vectors));
         let device_config = device.config();
         let engine = Engine::new(device, gate.device().into(), health.clone());
-        let worker = Worker::spawn(engine, bells.clone()).map_err(Error::Thread)?;
+        let hands = give(engine, &bells).map_err(Error::Thread)?;
         let space = Mutex::new(Space { config, attached: None });
         Ok(Arc::new(Self {
             kind,
@@ -106,7 +120,7 @@ impl VirtioPci {
             place,
             space,
             common,
-            worker,
+            hands,
         }))
     }
 
@@ -137,7 +151,7 @@ impl VirtioPci {
 
     /// Returns once the device has let go of guest memory (section 2.4).
     fn reset(&self, common: &mut CommonConfig) {
-        self.worker.stop();
+        self.hands.stop();
         common.reset();
         self.interrupts.reset();
         self.health.restore();
@@ -154,7 +168,7 @@ impl VirtioPci {
         };
         let queues = common.queues().iter().zip(&self.bells).map(queue);
         match queues.collect::<Result<Vec<_>, Broken>>() {
-            Ok(queues) => self.worker.start(common.features(), queues),
+            Ok(queues) => self.hands.start(common.features(), queues),
             Err(broken) => {
                 tracing::warn!(device = self.gate.device(), %broken, "device needs a reset");
                 self.health.fail();

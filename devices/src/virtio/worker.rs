@@ -3,7 +3,7 @@
 //! The thread lives as long as its [`Worker`], so that nothing has to be started while the guest
 //! runs. Between a reset and the next driver it only waits for that driver. A device that is led astray, or
 //! that panics, lets go of its queues and says that it needs a reset; nothing else falls.
-//! [`Engine`] is the part without a thread.
+//! [`Engine`] is the part without a thread, and [`Hands`] what the transport knows of either.
 
 use super::interrupts::Interrupts;
 use super::queue::{Broken, VirtQueue};
@@ -122,6 +122,14 @@ impl Engine {
     }
 }
 
+/// Whoever has a device in hand while the transport speaks for its driver.
+pub trait Hands: Send + Sync {
+    /// Hands the device to a driver.
+    fn start(&self, features: u64, queues: Vec<VirtQueue>);
+    /// Takes the device from its driver, and returns once nothing is in flight.
+    fn stop(&self);
+}
+
 /// A driver's wish.
 enum Command {
     Start(u64, Vec<VirtQueue>),
@@ -164,25 +172,25 @@ impl Worker {
         Ok(Self { commands: Some(sender), wake, thread: Some(thread) })
     }
 
-    /// Hands the device to a driver.
-    pub fn start(&self, features: u64, queues: Vec<VirtQueue>) {
-        self.command(Command::Start(features, queues));
-    }
-
-    /// Takes the device from its driver, and returns once nothing is in flight.
-    pub fn stop(&self) {
-        let (done, stopped) = mpsc::sync_channel(1);
-        self.command(Command::Stop(done));
-        // An error is a thread that has ended, which holds no queue.
-        let _ = stopped.recv();
-    }
-
     fn command(&self, command: Command) {
         if let Some(commands) = &self.commands {
             // The thread lives as long as the sender; its counter never comes near its limit.
             let _ = commands.send(command);
             let _ = self.wake.write(1);
         }
+    }
+}
+
+impl Hands for Worker {
+    fn start(&self, features: u64, queues: Vec<VirtQueue>) {
+        self.command(Command::Start(features, queues));
+    }
+
+    fn stop(&self) {
+        let (done, stopped) = mpsc::sync_channel(1);
+        self.command(Command::Stop(done));
+        // An error is a thread that has ended, which holds no queue.
+        let _ = stopped.recv();
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use ravelin_dice::security::encode_svn;
 use ravelin_dice::{Chain, Clock, DeviceInfo, TrustAnchor};
 use ravelin_digits::{EMBEDDED, Payload};
-use ravelin_fuzz::device::GPU;
+use ravelin_fuzz::device::{GPU, device_chain};
 use ravelin_fuzz::evidence::{PRESENTED, certificates};
 use ravelin_fuzz::peer::{Peer, Terms};
 use ravelin_fuzz::rng::Repeatable;
@@ -24,6 +24,7 @@ use ravelin_spdm::transport::carrier::{Carrier, Transport};
 use ravelin_spdm::transport::doe::{self, Discovery, ObjectType};
 use ravelin_spdm::transport::socket::{self, CLIENT_HELLO};
 use ravelin_spdm_capture::{LinkType, Writer};
+use ravelin_verifier::composite::statement::Statement;
 use ravelin_verifier::model::development;
 use ravelin_verifier::model::evidence::to_json;
 
@@ -46,6 +47,9 @@ fn main() {
     interfaces();
     nvidia();
     virtio();
+    buses();
+    requests();
+    files();
 }
 
 fn write(target: &str, name: impl AsRef<str>, bytes: impl AsRef<[u8]>) {
@@ -415,8 +419,8 @@ fn base64(bytes: &[u8]) -> String {
     Base64::encode_string(bytes)
 }
 
-/// Scripts of a driver that keeps the rules. What a step is, `devices/src/virtio/drive.rs` says; which
-/// device the first byte chooses, `fuzz_targets/virtio.rs`.
+/// Scripts of a driver that keeps the rules. What a step is, `devices/src/drive/rings.rs` says; which
+/// device the first byte chooses, `devices/src/drive/host.rs`.
 fn virtio() {
     /// Into the third buffer of a queue.
     fn fill(queue: u8, bytes: &[u8]) -> Vec<u8> {
@@ -458,5 +462,124 @@ fn virtio() {
         header[30..32].copy_from_slice(&op.to_le_bytes());
         let packet = [fill(1, &header), offer(1, &[&[READ, 44]])].concat();
         seed(&format!("vsock-{op}"), 4, [packet, room.clone(), Vec::new()]);
+        // The same to a port where somebody does.
+        header[20] = 1;
+        let packet = [fill(1, &header), offer(1, &[&[READ, 44]])].concat();
+        seed(&format!("vsock-{op}-heard"), 4, [packet, vec![1 + 8, 0], room.clone()]);
     }
+    // A client that connects, asks for a port and is read from.
+    let client = [&[1, 0, 1 + 8 * 3, 0, 10], &b"CONNECT 5\n"[..], &[1 + 8 * 2, 0]].concat();
+    seed("vsock-client", 4, [room.clone(), client.clone(), room.clone()]);
+    seed("console-client", 1, [room.clone(), client, room]);
+}
+
+/// Scripts of a guest in front of its buses. What a step is, `devices/src/drive/bus.rs` says.
+fn buses() {
+    for kind in 0..5 {
+        // Set up, offer a chain on each queue, look at every BAR and at configuration space.
+        let start = [6, 0, 0, 0, 0, 0x30];
+        let offer = |queue| [7 + 8, 0, queue, 0x31, 16, 0x45, 64];
+        let read = |bar: u8, at: u8| [0x60, bar << 3, at, 0, 0];
+        let config = |at: u8| [0x70, 0, at, 0];
+        let move_bar = [0x71, 0, 0x10, 0, 0, 0, 8, 0];
+        let script = [
+            &start[..],
+            &offer(0),
+            &offer(1),
+            &read(0, 0x14),
+            &read(0, 0),
+            &read(1, 0),
+            &config(0),
+            &config(4),
+            &move_bar,
+            &read(0, 0x14),
+            &[2 + 8 * 4, 4, b'a'],
+        ];
+        write("virtio_pci", format!("{kind}"), [&[kind], script.concat().as_slice()].concat());
+    }
+    for mode in [0, 1] {
+        let script = [
+            // A data object: discovery, then GET_VERSION.
+            &[7, 0, 4, 0, 0, 0, 0][..],
+            &[7 + 8 * 2, 0, 4, 0x10, 0x84, 0, 0],
+            // A ring for each engine, a request in it, and the window.
+            &[6, 0, 1, 0, 0, 0, 0, 16, 0, 4, 1, 2, 3, 4],
+            &[6 + 8, 0, 1, 0, 0x10, 0, 0, 16, 0, 0],
+            &[6 + 16, 0, 1, 0, 0x10, 0, 0, 16, 0, 0],
+            &[0xe0, 1 << 3, 0, 0, 0x20],
+            &[0xe1, 1 << 3, 0, 0, 0x20, 1, 2, 3, 4, 5, 6, 7, 8],
+            &[0x60, 0, 8, 0, 0],
+        ];
+        write("apm_pci", format!("{mode}"), [&[mode], script.concat().as_slice()].concat());
+    }
+    // To private and back, beside reads, writes and transactions of the same pages.
+    let convert = [[7, 0], [15, 0], [3, 8], [11, 8]].concat();
+    let access = |how| [how, 0, 0x10, 0, 0, 8];
+    write(
+        "dma_gate",
+        "both",
+        [convert.repeat(2), [access(0), access(1), access(2)].concat()].concat(),
+    );
+}
+
+/// What a guest asks of its hypervisor, and what passes between the two.
+fn requests() {
+    // Two pages to shared, one back; nonsense.
+    let hypercall = |how: u8, page: u8, count: u8| [how, page, count];
+    let calls = [hypercall(1, 7, 2), hypercall(5, 7, 1), hypercall(1, 200, 1)].concat();
+    write("conversions", "hypercalls", [&[0], calls.as_slice()].concat());
+    let entry =
+        Entry { current_page: 0, gfn: 0x101, operation: Operation::Shared, size: PageSize::Small };
+    let mut structure = Header { current: 0, end: 0 }.encode().to_vec();
+    structure.extend(entry.encode().to_le_bytes());
+    // 0x8000_0010 is the code of a page state change.
+    let exit = [&[4 + 8 * 3, 0, 0, 0, 0, structure.len() as u8], structure.as_slice()].concat();
+    write("conversions", "ghcb", [&[1, 2], exit.as_slice()].concat());
+    for (name, how) in [("out", 1u8), ("in", 2), ("mailbox", 0)] {
+        write("driver", name, [&[how | 8 << 2], [200u8; 12].as_slice()].concat());
+        write("driver", format!("{name}-flip"), [how | 8 << 2, 200, 5, 17, 200, 200, 66, 3]);
+    }
+    write("guest_message", "honest", [0, 0]);
+    write("guest_message", "flip", [16, 6, 1, 0, 0, 1]);
+    write("guest_message", "request", [&[0, 0], [0; 0x60].as_slice()].concat());
+}
+
+/// Files that a user gives.
+fn files() {
+    // A setup header of boot protocol 2.15 with a 64-bit entry, and a page of code.
+    let mut image = vec![0; 1024];
+    image[0x1f1] = 1;
+    image[0x202..0x208].copy_from_slice(b"HdrS\x0f\x02");
+    (image[0x211], image[0x236]) = (1, 1);
+    image[0x22c..0x230].copy_from_slice(&0x7fff_ffffu32.to_le_bytes());
+    image[0x238..0x23c].copy_from_slice(&2047u32.to_le_bytes());
+    image[0x258..0x260].copy_from_slice(&(16u64 << 20).to_le_bytes());
+    image[0x260..0x264].copy_from_slice(&(32u32 << 20).to_le_bytes());
+    image.extend([0x90; 64]);
+    write("kernel_image", "bzimage", &image);
+    let words =
+        |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    for note in [0u64, 1] {
+        let (base, code) = (1u64 << 20, 64 + 56 * (1 + note));
+        let mut image = b"\x7fELF\x02\x01\x01".to_vec();
+        image.resize(16, 0);
+        // Executable, x86-64, version 1; entry, program headers, no sections.
+        let sizes = 56 << 48 | 64 << 32;
+        image.extend(words(&[1 << 32 | 62 << 16 | 2, base, 64, 0, sizes, 1 + note]));
+        image.extend(words(&[7 << 32 | 1, code + 20 * note, base, base, 64, 4096, 4096]));
+        if note == 1 {
+            image.extend(words(&[4 << 32 | 4, code, 0, 0, 20, 20, 4]));
+            // PVH's entry: "Xen", 18.
+            image.extend([4, 0, 0, 0, 4, 0, 0, 0, 18, 0, 0, 0]);
+            image.extend(b"Xen\0\x00\x00\x10\x00");
+        }
+        image.extend([0x90; 64]);
+        write("kernel_image", ["elf", "elf-pvh"][note as usize], &image);
+    }
+    write("maker_directory", "chain", [&[0, 0], device_chain().as_slice()].concat());
+    let statement =
+        Statement { nonce: [7; 32], key: [4; 97], policy: Some([2; 48]), gpus: vec![[3; 48]] };
+    write("composite", "one", statement.to_json().unwrap());
+    let more = Statement { policy: None, gpus: vec![[3; 48]; 3], ..statement };
+    write("composite", "three", more.to_json().unwrap());
 }

@@ -83,7 +83,7 @@ impl ConversionLog {
         Some(pages.shared_ranges())
     }
 
-    fn done(&self, range: Range<u64>, to: PageState, changed: u64) {
+    pub(super) fn done(&self, range: Range<u64>, to: PageState, changed: u64) {
         tracing::debug!(start = range.start, end = range.end, ?to, changed, "conversion");
         let mut log = self.lock();
         log.counts.requests += 1;
@@ -189,7 +189,7 @@ impl Hypercalls {
 }
 
 /// Converts pages; `None` where that is refused and nothing has changed.
-fn convert(
+pub(super) fn convert(
     memory: &Memory,
     private_below: u64,
     address: u64,

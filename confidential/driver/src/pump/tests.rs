@@ -9,7 +9,7 @@ use ravelin_gpu_abi::Engine;
 use super::*;
 use crate::Layout;
 use crate::protection::Protection;
-use crate::testing::{FakeBus, FakeClock, FakeEngine, FakeMemory, secret};
+use crate::testing::{FakeBus, FakeClock, FakeEngine, FakeMemory, HBM, secret};
 use crate::transfer::{CopyIn, CopyOut, Refused};
 use crate::watch::{self, Baseline};
 
@@ -81,7 +81,7 @@ fn a_doorbell_is_rung_for_a_burst_and_not_for_a_record() {
 
 #[test]
 fn after_a_refusal_nothing_more_is_sent_and_the_ring_stays_in_step() {
-    let end = 1 << 20;
+    let end = HBM as u64;
     let bytes = pattern(60 * CHUNK as usize);
     let mut bench = bench(Engine::CopyIn);
     let start = end - 5 * u64::from(CHUNK);
