@@ -19,6 +19,7 @@ pub mod page_state;
 pub mod pci;
 pub mod serial;
 pub mod shared_window;
+pub mod vfio;
 pub mod virtio;
 
 #[cfg(any(test, feature = "fuzz"))]

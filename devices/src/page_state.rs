@@ -77,9 +77,15 @@ pub enum Error {
         /// First byte of the run that the subscriber was told of.
         address: u64,
     },
+    /// A subscriber could not take a page, so that it is private again.
+    #[error("a device cannot take the pages at {address:#x}")]
+    NotTaken {
+        /// First byte of the run that the subscriber was told of.
+        address: u64,
+    },
 }
 
-/// A subscriber's refusal to let go of pages.
+/// A subscriber's refusal to let go of pages, or to take them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
@@ -97,8 +103,12 @@ pub trait Subscriber: Send + Sync {
     fn before_private(&self, range: Range<u64>) -> Result<(), Refused>;
     /// These bytes are private now and no access to their shared side is in flight any more.
     fn after_private(&self, _range: Range<u64>) {}
-    /// These bytes are shared now.
-    fn after_shared(&self, range: Range<u64>);
+    /// These bytes are shared now. A refusal makes them private again, empty: everyone who took them
+    /// is asked to let go of them, and so is who refused, of whatever it took.
+    ///
+    /// # Errors
+    /// [`Refused`] where the subscriber cannot take them all.
+    fn after_shared(&self, range: Range<u64>) -> Result<(), Refused>;
 }
 
 /// The state of every page of a guest's memory.
@@ -147,12 +157,17 @@ impl PageStateMap {
     }
 
     /// Lets `subscriber` know of every conversion from now on, and of what is shared already.
-    pub fn subscribe(&self, subscriber: Arc<dyn Subscriber>) {
+    ///
+    /// # Errors
+    /// [`Error::NotTaken`] where it cannot take what is shared already. It hears of nothing then.
+    pub fn subscribe(&self, subscriber: Arc<dyn Subscriber>) -> Result<(), Error> {
         let mut subscribers = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         for range in self.shared_ranges() {
-            subscriber.after_shared(range);
+            let address = range.start;
+            subscriber.after_shared(range).map_err(|Refused| Error::NotTaken { address })?;
         }
         subscribers.push(subscriber);
+        Ok(())
     }
 
     /// Brings every page of a range into a state and returns how many pages changed. Pages that are
@@ -162,7 +177,10 @@ impl PageStateMap {
     /// flip, subscribers take them.
     ///
     /// # Errors
-    /// The range is not whole pages of guest memory, or a subscriber holds on to it.
+    /// The range is not whole pages of guest memory, or a subscriber cannot follow. Every page is then
+    /// in the state that it was in, but for [`Error::Held`] on the way to shared: whoever could not take
+    /// a page cannot let go of it either, and it is shared. What stood on pages that were to be shared
+    /// may be lost.
     pub fn convert(&self, address: u64, length: u64, to: PageState) -> Result<u64, Error> {
         let pages = whole_pages(address, length)?;
         let subscribers = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,13 +195,9 @@ impl PageStateMap {
             let mut bitmap = self.pages.write().unwrap_or_else(PoisonError::into_inner);
             bitmap.fill(pages, shared);
         }
-        for run in &runs {
-            for subscriber in subscribers.iter() {
-                match to {
-                    PageState::Private => subscriber.after_private(bytes(run)),
-                    PageState::Shared => subscriber.after_shared(bytes(run)),
-                }
-            }
+        match to {
+            PageState::Private => reclaimed(&subscribers, &runs),
+            PageState::Shared => self.hand_over(&subscribers, &runs)?,
         }
         Ok(runs.iter().map(|run| run.end - run.start).sum())
     }
@@ -222,6 +236,36 @@ impl PageStateMap {
         self.read_pages().count_set()
     }
 
+    /// Gives pages that are shared now to everyone; if one refuses, makes them private again.
+    fn hand_over(
+        &self,
+        subscribers: &[Arc<dyn Subscriber>],
+        runs: &[Range<u64>],
+    ) -> Result<(), Error> {
+        let Some((done, address)) =
+            calls(subscribers, runs).enumerate().find_map(|(done, (run, subscriber))| {
+                let refused = subscriber.after_shared(bytes(run)).is_err();
+                refused.then_some((done, run.start * PAGE_SIZE))
+            })
+        else {
+            return Ok(());
+        };
+        // Whoever refused may hold a part, so it is asked as well.
+        for (asked, (run, subscriber)) in calls(subscribers, runs).take(done + 1).enumerate() {
+            if subscriber.before_private(bytes(run)).is_err() {
+                // Nothing may say private while a device has it: shared they stay.
+                take_back(calls(subscribers, runs).take(asked));
+                return Err(Error::Held { address: run.start * PAGE_SIZE });
+            }
+        }
+        {
+            let mut bitmap = self.pages.write().unwrap_or_else(PoisonError::into_inner);
+            runs.iter().for_each(|run| bitmap.fill(run.clone(), false));
+        }
+        reclaimed(subscribers, runs);
+        Err(Error::NotTaken { address })
+    }
+
     fn read_pages(&self) -> RwLockReadGuard<'_, Bitmap> {
         self.pages.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,16 +279,36 @@ impl fmt::Debug for PageStateMap {
 
 /// Asks everyone to let go of every run; if one refuses, gives back what the others let go of.
 fn release(subscribers: &[Arc<dyn Subscriber>], runs: &[Range<u64>]) -> Result<(), Error> {
-    let calls = || runs.iter().flat_map(|run| subscribers.iter().map(move |who| (run, who)));
-    for (done, (run, subscriber)) in calls().enumerate() {
+    for (done, (run, subscriber)) in calls(subscribers, runs).enumerate() {
         if subscriber.before_private(bytes(run)).is_err() {
-            for (run, subscriber) in calls().take(done) {
-                subscriber.after_shared(bytes(run));
-            }
+            take_back(calls(subscribers, runs).take(done));
             return Err(Error::Held { address: run.start * PAGE_SIZE });
         }
     }
     Ok(())
+}
+
+/// Gives back what these let go of, since it stays shared.
+fn take_back<'a>(calls: impl Iterator<Item = (&'a Range<u64>, &'a Arc<dyn Subscriber>)>) {
+    for (run, subscriber) in calls {
+        if subscriber.after_shared(bytes(run)).is_err() {
+            // Less is mapped than is shared: the guest's loss, and nobody's gain.
+            tracing::error!(start = run.start * PAGE_SIZE, "shared pages not taken back");
+        }
+    }
+}
+
+/// Tells everyone that these pages are private.
+fn reclaimed(subscribers: &[Arc<dyn Subscriber>], runs: &[Range<u64>]) {
+    calls(subscribers, runs).for_each(|(run, subscriber)| subscriber.after_private(bytes(run)));
+}
+
+/// Every run with every subscriber.
+fn calls<'a>(
+    subscribers: &'a [Arc<dyn Subscriber>],
+    runs: &'a [Range<u64>],
+) -> impl Iterator<Item = (&'a Range<u64>, &'a Arc<dyn Subscriber>)> {
+    runs.iter().flat_map(move |run| subscribers.iter().map(move |who| (run, who)))
 }
 
 /// The page numbers of a range that must be whole pages.

@@ -16,7 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use ravelin::boot::image;
-use ravelin::config::{GpuSpec, ModeSpec};
+use ravelin::config::{ApmSpec, GpuSpec, ModeSpec};
+use ravelin::machine::gpu::Gpu;
 use ravelin::machine::peripherals::Peripherals;
 use ravelin::machine::{Machine, SerialLine, SerialPorts};
 use ravelin::memory::Pages;
@@ -157,9 +158,9 @@ fn leaks(image: &'static [u8], mode: ModeSpec) -> Vec<&'static str> {
             payload: payload(),
         }),
     };
-    let gpus = [GpuSpec { mode, ..GpuSpec::default() }];
+    let gpus = [GpuSpec::Apm(ApmSpec { mode, ..ApmSpec::default() })];
     let machine = Machine::new(config, &gpus, Peripherals::none(), ports).unwrap();
-    let gpu = Arc::clone(&machine.gpus()[0]);
+    let Gpu::Apm(gpu) = machine.gpus()[0].clone() else { panic!("no model") };
     let stopper = machine.stopper();
 
     let over = Arc::new(AtomicBool::new(false));

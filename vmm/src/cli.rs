@@ -18,6 +18,7 @@ mod image;
 mod images;
 mod launch;
 mod output;
+mod passed;
 mod run;
 mod signals;
 mod tool;
@@ -98,10 +99,12 @@ struct RunArgs {
     /// from this host; `none` has one memory for all
     #[arg(long, value_name = "emulated|none")]
     platform: Option<String>,
-    /// A GPU: apm[,memory=SIZE][,mode=on|off|devtools]; repeat it for up to 8. The built-in guest
-    /// attests all of them before it uses any; `none` leaves a Linux guest without [default: apm,
+    /// A GPU: apm[,memory=SIZE][,mode=on|off|devtools], the model, or
+    /// vfio=0000:01:00.0[,block=BAR:START-END,...][,profile=FILE], a device of the host's, or with
+    /// vfio=fd:N,iommufd=fd:M from files that are open; repeat it for up to 8. The built-in guest
+    /// attests all models before it uses any; `none` leaves a Linux guest without [default: apm,
     /// 80GiB]
-    #[arg(long, value_name = "apm[,KEY=VALUE...]")]
+    #[arg(long, value_name = "apm|vfio=DEVICE[,KEY=VALUE...]")]
     gpu: Vec<String>,
     /// Guest memory, such as 4GiB; `hugepages=on` asks for it in huge pages [default: 512MiB]
     #[arg(long, allow_hyphen_values = true, value_name = "SIZE[,hugepages=on|off]")]

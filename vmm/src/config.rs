@@ -10,12 +10,15 @@ mod pairs;
 mod peripheral;
 mod serial;
 mod size;
+mod vfio;
 
-pub use gpu::{GpuSpec, MAX_GPUS, ModeSpec};
+pub use gpu::{ApmSpec, GpuSpec, MAX_GPUS, ModeSpec};
 pub use name::Name;
 pub use peripheral::{DiskSpec, MAX_PERIPHERALS, NetSpec, VsockSpec};
 pub use serial::SerialSpec;
 pub use size::Size;
+pub(crate) use vfio::read_block;
+pub use vfio::{VfioDeviceSpec, VfioSpec};
 
 use crate::platform::Platform;
 use serde::{Deserialize, Serialize};
@@ -64,7 +67,10 @@ pub enum Error {
         unit: Size,
     },
     /// A GPU that is none.
-    #[error("--gpu {text:?}: {problem}; write apm[,memory=SIZE][,mode=on|off|devtools]")]
+    #[error(
+        "--gpu {text:?}: {problem}; write apm[,memory=SIZE][,mode=on|off|devtools] or {}",
+        vfio::FORM
+    )]
     Gpu {
         /// What was written.
         text: String,

@@ -4,24 +4,24 @@
 //! GPU gets a DMA gate of its own over the shared side of guest memory, so that refusals are counted
 //! by device.
 
+pub mod gpu;
 pub mod peripherals;
+pub mod profile;
 
 use crate::config::GpuSpec;
 use crate::interrupts::MsiSender;
 use crate::layout::Layout;
 use crate::vcpu::{Buses, Exit};
 use crate::vm::{self, Guest, Stopper, Vm, VmConfig};
+use gpu::Gpu;
 use peripherals::Peripherals;
-use ravelin_devices::apm::{self, ApmDevice};
 use ravelin_devices::bus::{self, BusDevice, MmioBus, PioBus};
 use ravelin_devices::cmos::{self, Cmos};
-use ravelin_devices::dma_gate::DmaGate;
 use ravelin_devices::keyboard::{self, KeyboardController};
 use ravelin_devices::pci;
 use ravelin_devices::pci::bus::{Aperture, ECAM_SIZE, Ecam, PciBus};
 use ravelin_devices::pci::msix::{MsiMessage, MsiSink};
 use ravelin_devices::serial::{self, SerialPort};
-use ravelin_gpu_model::{FirmwareSet, GpuConfig};
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -44,7 +44,7 @@ pub enum Error {
     Peripherals(#[from] peripherals::Error),
     /// A GPU does not come up.
     #[error("GPU {0} does not come up")]
-    Gpu(usize, #[source] apm::Error),
+    Gpu(usize, #[source] gpu::Error),
 }
 
 /// The guest's two serial ports.
@@ -98,7 +98,7 @@ pub(crate) fn interrupt_line() -> io::Result<(EventFd, serial::Interrupt)> {
 pub struct Machine {
     vm: Vm,
     buses: Buses,
-    gpus: Vec<Arc<ApmDevice>>,
+    gpus: Vec<Gpu>,
 }
 
 impl Machine {
@@ -122,10 +122,14 @@ impl Machine {
         pio.insert(keyboard::STATUS, 1, Arc::new(KeyboardController))?;
         let Layout { ecam, bars, .. } = vm.layout().clone();
         let pci = PciBus::new(bars.clone());
-        let gpus = gpus.iter().enumerate().map(|(index, spec)| power_on(&vm, index, spec, windows));
+        let devices = vm.for_devices();
+        let gpus = gpus.iter().enumerate().map(|(index, spec)| {
+            Gpu::power_on(&vm, &devices, index, spec, windows)
+                .map_err(|error| Error::Gpu(index, error))
+        });
         let gpus = gpus.collect::<Result<Vec<_>, _>>()?;
         for gpu in &gpus {
-            pci.add(gpu.clone())?;
+            pci.add(gpu.function())?;
         }
         peripherals.place(&vm, &pci)?;
         let mmio = MmioBus::new();
@@ -135,7 +139,7 @@ impl Machine {
     }
 
     /// The GPUs, in the order in which the guest finds them.
-    pub fn gpus(&self) -> &[Arc<ApmDevice>] {
+    pub fn gpus(&self) -> &[Gpu] {
         &self.gpus
     }
 
@@ -161,26 +165,6 @@ impl Machine {
     pub fn run(self) -> Result<Exit, Error> {
         Ok(self.vm.run(self.buses)?)
     }
-}
-
-/// `window`: the GPU brings the memory that it shares with its driver.
-fn power_on(vm: &Vm, index: usize, spec: &GpuSpec, window: bool) -> Result<Arc<ApmDevice>, Error> {
-    let memory = vm.memory();
-    let mut gate =
-        DmaGate::new(format!("gpu{index}"), memory.pages().clone(), memory.shared().clone());
-    if window {
-        gate = gate.with_window(Arc::new(vm.shared_window(index as u32)?));
-    }
-    let config = GpuConfig {
-        memory: spec.memory.0,
-        mode: spec.mode.into(),
-        // One a place: the same machine has the same devices at every start.
-        serial: index as u64 + 1,
-        identity: None,
-        firmware: FirmwareSet::current(),
-    };
-    ApmDevice::new(config, Arc::new(gate), Arc::new(vm.msi()))
-        .map_err(|error| Error::Gpu(index, error))
 }
 
 impl MsiSink for MsiSender {

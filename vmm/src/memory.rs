@@ -128,7 +128,7 @@ impl Memory {
         advise(&private.memory, Advice::LinuxDontDump)
             .map_err(|errno| Error::Dump(errno.into()))?;
         let shared = map(ranges, c"ravelin-shared")?;
-        pages.subscribe(Arc::new(Discard { private: private.clone(), shared: shared.clone() }));
+        pages.subscribe(Arc::new(Discard { private: private.clone(), shared: shared.clone() }))?;
         Ok(Memory { private: PrivateSide::Mapped(private), shared, pages, split })
     }
 
@@ -145,7 +145,7 @@ impl Memory {
         let pages = Arc::new(PageStateMap::new(ranges.iter().cloned(), kind.initial())?);
         let shared = map(ranges, c"ravelin-shared")?;
         let private = Arc::new(Confidential::new(kernel, shared.clone(), kind.initial())?);
-        pages.subscribe(private.clone());
+        pages.subscribe(private.clone())?;
         Ok(Memory { private: PrivateSide::Kernel(private), shared, pages, split: true })
     }
 
@@ -217,8 +217,9 @@ impl Subscriber for Discard {
         punch(&self.shared, &range);
     }
 
-    fn after_shared(&self, range: Range<u64>) {
+    fn after_shared(&self, range: Range<u64>) -> Result<(), Refused> {
         punch(&self.private.memory, &range);
+        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@
 //! builds them on [`Vm::memory`], [`Vm::layout`] and [`Vm::msi`], and hands the buses to
 //! [`Vm::run`], which returns when the guest has ended or a [`Stopper`] wanted it.
 
+mod direct;
+mod routes;
 pub(crate) mod slots;
 mod window;
 
@@ -25,6 +27,7 @@ use crate::platform::emulated::secure_processor::SecureProcessor;
 use crate::vcpu::{self, Buses, Encryption, Exit, Model, Vcpu};
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use ravelin_devices::shared_window::SharedWindow;
+use ravelin_devices::vfio::device as vfio;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -264,6 +267,17 @@ impl Vm {
     /// The kernel has no such memory to give.
     pub fn shared_window(&self, number: u32) -> Result<SharedWindow, Error> {
         Ok(window::new(self.fd.clone(), number, self.layout.bars.clone())?)
+    }
+
+    /// What the VM has for its physical devices: memory slots, interrupt routes, shared memory. One for
+    /// all of them.
+    pub fn for_devices(&self) -> vfio::Vm {
+        vfio::Vm {
+            slots: Arc::new(direct::DirectSlots::new(self.fd.clone(), self.layout.bars.clone())),
+            routes: Arc::new(routes::RoutingTable::new(self.fd.clone())),
+            pages: self.memory.pages().clone(),
+            memory: self.memory.shared().clone(),
+        }
     }
 
     /// A handle that ends the guest from any thread.

@@ -7,6 +7,7 @@
 mod support;
 
 use ravelin::config::GpuSpec;
+use ravelin::machine::gpu::Gpu;
 use ravelin::machine::peripherals::Peripherals;
 use ravelin::machine::{Machine, SerialLine, SerialPorts};
 use ravelin::platform::Platform;
@@ -28,7 +29,7 @@ fn probe(name: &str) -> (Event, Arc<ApmDevice>) {
     let parameters = format!("workload=probe probe={name}");
     let guest = config(Platform::Emulated, &parameters);
     let machine = Machine::new(guest, &[GpuSpec::default()], Peripherals::none(), ports).unwrap();
-    let gpu = Arc::clone(&machine.gpus()[0]);
+    let Gpu::Apm(gpu) = machine.gpus()[0].clone() else { panic!("no model") };
     let stopper = machine.stopper();
     thread::spawn(move || {
         thread::sleep(Duration::from_secs(60));

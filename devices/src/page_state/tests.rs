@@ -12,11 +12,12 @@ fn map(initial: PageState) -> PageStateMap {
     PageStateMap::new([4 * MIB..5 * MIB, 0..MIB], initial).unwrap()
 }
 
-/// Keeps the set of shared pages from what it is told, and may refuse to let one go.
+/// Keeps the set of shared pages from what it is told, and may refuse to let one go or to take one.
 #[derive(Default)]
 struct Mirror {
     pages: Mutex<BTreeSet<u64>>,
     holds: Option<u64>,
+    shuns: Option<u64>,
 }
 
 impl Subscriber for Mirror {
@@ -24,15 +25,23 @@ impl Subscriber for Mirror {
         if self.holds.is_some_and(|page| range.contains(&page)) {
             return Err(Refused);
         }
+        if self.shuns.is_some_and(|page| range.contains(&page)) {
+            // It has taken none of them.
+            return Ok(());
+        }
         for page in range.step_by(PAGE_SIZE as usize) {
             assert!(self.pages.lock().unwrap().remove(&page), "told twice of {page:#x}");
         }
         Ok(())
     }
-    fn after_shared(&self, range: Range<u64>) {
+    fn after_shared(&self, range: Range<u64>) -> Result<(), Refused> {
+        if self.shuns.is_some_and(|page| range.contains(&page)) {
+            return Err(Refused);
+        }
         for page in range.step_by(PAGE_SIZE as usize) {
             assert!(self.pages.lock().unwrap().insert(page), "told twice of {page:#x}");
         }
+        Ok(())
     }
 }
 
@@ -77,8 +86,8 @@ fn a_subscriber_that_holds_on_keeps_the_page_shared_and_the_others_in_step() {
         Arc::new(Mirror { holds: Some(5 * PAGE_SIZE), ..Mirror::default() }),
     );
     map.convert(0, 4 * PAGE_SIZE, PageState::Shared).unwrap();
-    map.subscribe(willing.clone());
-    map.subscribe(holding.clone());
+    map.subscribe(willing.clone()).unwrap();
+    map.subscribe(holding.clone()).unwrap();
     map.convert(5 * PAGE_SIZE, PAGE_SIZE, PageState::Shared).unwrap();
     assert_eq!(
         map.convert(0, MIB, PageState::Private),
@@ -88,6 +97,38 @@ fn a_subscriber_that_holds_on_keeps_the_page_shared_and_the_others_in_step() {
     assert_eq!(map.shared_pages(), 5);
     assert_eq!(*willing.pages.lock().unwrap(), shared);
     assert_eq!(*holding.pages.lock().unwrap(), shared);
+}
+
+#[test]
+fn a_subscriber_that_cannot_take_a_page_leaves_it_private_and_the_others_in_step() {
+    let map = map(PageState::Private);
+    let (willing, shunning) = (
+        Arc::new(Mirror::default()),
+        Arc::new(Mirror { shuns: Some(5 * PAGE_SIZE), ..Mirror::default() }),
+    );
+    map.subscribe(willing.clone()).unwrap();
+    map.subscribe(shunning.clone()).unwrap();
+    map.convert(2 * PAGE_SIZE, PAGE_SIZE, PageState::Shared).unwrap();
+    // Two runs, the second of which is refused.
+    assert_eq!(
+        map.convert(0, 8 * PAGE_SIZE, PageState::Shared),
+        Err(Error::NotTaken { address: 3 * PAGE_SIZE })
+    );
+    assert_eq!(
+        map.shared_ranges(),
+        std::iter::once(2 * PAGE_SIZE..3 * PAGE_SIZE).collect::<Vec<_>>()
+    );
+    assert_eq!(*willing.pages.lock().unwrap(), BTreeSet::from([2 * PAGE_SIZE]));
+    assert_eq!(*shunning.pages.lock().unwrap(), BTreeSet::from([2 * PAGE_SIZE]));
+}
+
+#[test]
+fn who_cannot_take_what_is_shared_already_is_no_subscriber() {
+    let map = map(PageState::Private);
+    map.convert(0, 8 * PAGE_SIZE, PageState::Shared).unwrap();
+    let shunning = Arc::new(Mirror { shuns: Some(5 * PAGE_SIZE), ..Mirror::default() });
+    assert_eq!(map.subscribe(shunning.clone()), Err(Error::NotTaken { address: 0 }));
+    map.convert(0, MIB, PageState::Private).unwrap();
 }
 
 #[test]
@@ -120,12 +161,13 @@ fn subscribers_let_go_before_the_page_is_private_and_take_it_after_it_is_shared(
         fn after_private(&self, range: Range<u64>) {
             self.0.0.lock().unwrap().push(("after private", self.0.1.state(range.start)));
         }
-        fn after_shared(&self, range: Range<u64>) {
+        fn after_shared(&self, range: Range<u64>) -> Result<(), Refused> {
             self.0.0.lock().unwrap().push(("after shared", self.0.1.state(range.start)));
+            Ok(())
         }
     }
     let order = Arc::new(Order(Mutex::default(), map(PageState::Private)));
-    order.1.subscribe(Arc::new(Watch(order.clone())));
+    order.1.subscribe(Arc::new(Watch(order.clone()))).unwrap();
     order.1.convert(0, PAGE_SIZE, PageState::Shared).unwrap();
     order.1.convert(0, PAGE_SIZE, PageState::Private).unwrap();
     assert_eq!(
@@ -145,7 +187,7 @@ proptest! {
     ) {
         let map = map(PageState::Private);
         let mirror = Arc::new(Mirror::default());
-        map.subscribe(mirror.clone());
+        map.subscribe(mirror.clone()).unwrap();
         let memory: BTreeSet<u64> = (0..0x100).chain(0x400..0x500).collect();
         let mut model = BTreeSet::new();
         for (page, count, shared, skew) in steps {

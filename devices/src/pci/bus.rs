@@ -107,7 +107,7 @@ impl PciBus {
     fn decode(&self, address: u64, length: usize) -> Option<(&Arc<dyn Function>, u8, u64)> {
         let end = address.checked_add(length as u64)?;
         self.devices.iter().filter_map(OnceLock::get).find_map(|function| {
-            (0..config::BARS).step_by(2).find_map(|index| {
+            (0..config::BARS).find_map(|index| {
                 let range = function.bar_range(index)?;
                 (range.start <= address && end <= range.end)
                     .then(|| (function, index, address - range.start))

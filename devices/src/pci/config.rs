@@ -45,7 +45,7 @@ const BAR_PREFETCHABLE: u32 = 0b1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A BAR of this number does not exist, is taken, or is the upper half of another.
-    #[error("BAR {0} is not free: choose an even number below 6 that no other BAR uses")]
+    #[error("BAR {0} is not free: choose a number below 5 that, as the next, no other BAR uses")]
     BarTaken(u8),
     /// A BAR's size is no power of two or below 128 bytes.
     #[error("BAR size {0:#x} is no power of two of at least 128 bytes")]
@@ -80,7 +80,7 @@ pub struct Dword {
 /// A 64-bit memory BAR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bar {
-    /// Number of its lower half: 0, 2 or 4.
+    /// Number of its lower half, 0 to 4; the next is its upper half.
     pub index: u8,
     /// Bytes, a power of two.
     pub size: u64,
@@ -125,13 +125,19 @@ impl ConfigSpace {
         space
     }
 
-    /// Adds a 64-bit memory BAR at an even number.
+    /// Says whose subsystem the function is; without it, its own vendor's and device's.
+    pub fn set_subsystem(&mut self, vendor: u16, id: u16) {
+        self.define(SUBSYSTEM_VENDOR_ID, &vendor.to_le_bytes(), &[]);
+        self.define(SUBSYSTEM_ID, &id.to_le_bytes(), &[]);
+    }
+
+    /// Adds a 64-bit memory BAR.
     ///
     /// # Errors
-    /// The number is taken or odd, or the size is no power of two of at least 128 bytes.
+    /// The number or the next is taken, or the size is no power of two of at least 128 bytes.
     pub fn add_bar(&mut self, bar: Bar, prefetchable: bool) -> Result<(), Error> {
-        let taken = self.bars.iter().any(|other| other.index == bar.index);
-        if taken || !bar.index.is_multiple_of(2) || bar.index >= BARS {
+        let taken = self.bars.iter().any(|other| other.index.abs_diff(bar.index) < 2);
+        if taken || bar.index >= BARS - 1 {
             return Err(Error::BarTaken(bar.index));
         }
         if !bar.size.is_power_of_two() || bar.size < 128 {

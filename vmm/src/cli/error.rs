@@ -4,8 +4,9 @@ use super::exit::ExitCode;
 use super::{evidence, images};
 use crate::control::client;
 use crate::host::binding;
-use crate::machine::peripherals;
+use crate::machine::{gpu, peripherals};
 use crate::{boot, config, kvm, layout, machine, runtime, vm};
+use ravelin_devices::vfio::{attach, device};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -105,6 +106,7 @@ impl Error {
             Error::Runtime(_) => ExitCode::RuntimeDirectory,
             Error::Machine(machine::Error::Vm(error)) => of_vm(error),
             Error::Machine(machine::Error::Peripherals(error)) => of_peripherals(error),
+            Error::Machine(machine::Error::Gpu(_, error)) => of_gpu(error),
             Error::Machine(_) => ExitCode::Internal,
             Error::Listen(..) => ExitCode::Listen,
             Error::Capture(..) => ExitCode::Capture,
@@ -168,6 +170,26 @@ fn of_peripherals(error: &peripherals::Error) -> ExitCode {
         Error::Vsock(_) => ExitCode::BadVsock,
         Error::Console(_) => ExitCode::RuntimeDirectory,
         Error::Face(..) | Error::Pci(_) => ExitCode::Internal,
+    }
+}
+
+fn of_gpu(error: &gpu::Error) -> ExitCode {
+    use gpu::Error;
+    match error {
+        Error::Apm(_) | Error::Window(_) => ExitCode::Internal,
+        Error::Profile(_) | Error::Device(device::Error::Block(..)) => ExitCode::BadGpu,
+        Error::Attach(error) => match error {
+            attach::Error::Absent(_) => ExitCode::NoSuchDevice,
+            attach::Error::GroupInUse { .. } | attach::Error::InUse(_) => ExitCode::DeviceInUse,
+            attach::Error::Permission(_) => ExitCode::DevicePermission,
+            attach::Error::NoIommu(_) | attach::Error::NoInterruptRemapping(_) => ExitCode::NoIommu,
+            attach::Error::Descriptor(..) => ExitCode::BadGpu,
+            attach::Error::NotBound { .. }
+            | attach::Error::NoInterface
+            | attach::Error::Refused { .. } => ExitCode::DeviceUnusable,
+        },
+        Error::Device(device::Error::Memlock { .. }) => ExitCode::LockedMemory,
+        Error::Device(_) => ExitCode::DeviceUnusable,
     }
 }
 

@@ -75,7 +75,10 @@ exit_codes! {
     HostUnable = 60, "host-unable", "this host cannot do what was asked for: see ravelin doctor";
     NoSuchDevice = 63, "no-such-device", "the host has no PCI function of that address";
     DeviceInUse = 64, "device-in-use", "the PCI function works for the host or for a VM";
-    DeviceUnusable = 65, "device-unusable", "the PCI function cannot be bound or given back";
+    DeviceUnusable = 65, "device-unusable", "the PCI function cannot be bound, given to a VM or given back";
+    DevicePermission = 66, "device-permission", "this user may not open the PCI function";
+    NoIommu = 67, "no-iommu", "no IOMMU confines the PCI function";
+    LockedMemory = 68, "locked-memory", "this user may lock less memory than a device reaches";
     Interrupted = 130, "interrupted", "ended by SIGINT";
     Terminated = 143, "terminated", "ended by SIGTERM or SIGHUP";
 }

@@ -7,7 +7,7 @@
 use super::exit::ExitCode;
 use super::output::{self, Progress};
 use super::{Error, GpuServerArgs};
-use crate::config::{GpuSpec, ModeSpec};
+use crate::config::{self, ApmSpec, GpuSpec, ModeSpec};
 use listener::Listener;
 use ravelin_gpu_abi::registers::Mode;
 use ravelin_gpu_model::{
@@ -50,8 +50,14 @@ pub(super) fn run(arguments: &GpuServerArgs) -> ExitCode {
 
 fn serve(arguments: &GpuServerArgs) -> Result<ExitCode, Error> {
     let spec = match &arguments.gpu {
-        Some(text) => text.parse()?,
-        None => GpuSpec::default(),
+        Some(text) => match text.parse()? {
+            GpuSpec::Apm(spec) => spec,
+            GpuSpec::Vfio(_) => {
+                let problem = "only the model answers here".into();
+                return Err(config::Error::Gpu { text: text.clone(), problem }.into());
+            }
+        },
+        None => ApmSpec::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -78,7 +84,7 @@ fn serve(arguments: &GpuServerArgs) -> Result<ExitCode, Error> {
     })
 }
 
-fn power_on(spec: GpuSpec, identity: Option<&Path>) -> Result<Arc<Gpu>, Error> {
+fn power_on(spec: ApmSpec, identity: Option<&Path>) -> Result<Arc<Gpu>, Error> {
     let config = GpuConfig {
         memory: spec.memory.0,
         mode: match spec.mode {

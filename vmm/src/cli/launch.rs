@@ -8,10 +8,12 @@ use super::evidence::{self, EvidenceFile};
 use super::exit::ExitCode;
 use super::guest::{Listener, Reference, Summary};
 use super::output::Progress;
+use super::passed::{Passed, PassedGpu};
 use super::signals::SignalWatch;
 use crate::boot::image;
 use crate::config::{Name, VmSpec};
 use crate::console::Console;
+use crate::control::administered;
 use crate::control::api::VmInfo;
 use crate::control::router::Subject;
 use crate::control::server::ControlServer;
@@ -26,6 +28,7 @@ use ravelin_devices::page_state::PAGE_SIZE;
 use ravelin_devices::serial::LineSink;
 use ravelin_report::MAX_LINE;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +54,8 @@ pub(super) struct Launch<'a> {
 pub(super) struct Outcome {
     /// What it has reported.
     pub(super) summary: Summary,
+    /// Its devices of the host's, by place.
+    pub(super) passed: BTreeMap<u32, PassedGpu>,
     /// Why it no longer runs.
     pub(super) exit: Exit,
     /// Whether it was Linux, which need not report its end.
@@ -123,7 +128,7 @@ impl Launch<'_> {
         let subject = Subject {
             vm: describe(&name, self.spec, self.workload),
             since: Instant::now(),
-            gpus: machine.gpus().to_vec(),
+            gpus: machine.gpus().iter().map(administered::of).collect(),
             log: Some(log.clone()),
         };
         let signals = SignalWatch::start(machine.stopper())
@@ -135,6 +140,7 @@ impl Launch<'_> {
             .map_err(|error| Error::System("the serial socket", error))?;
         progress.say("vm", format_args!("{name}: platform {}", self.spec.platform));
         log.append(&serde_json::json!({ "event": "started", "name": name }));
+        let passed = Passed::of(machine.gpus(), &log);
         let first_instruction = machine.first_instruction();
         let pages = linux.then(|| PagesAtTheEnd::of(machine.vm()));
         let measurement = machine.vm().measurement();
@@ -148,8 +154,10 @@ impl Launch<'_> {
         let ready = summary.ready.map(since);
         let conversions = pages.and_then(|pages| pages.look());
         let signal = signals.exit_code();
+        let passed = passed.look();
         Ok(Outcome {
             summary,
+            passed,
             exit,
             linux,
             conversions,

@@ -8,6 +8,7 @@
 mod binding;
 mod devices;
 mod events;
+mod gpus;
 
 use super::Error;
 use super::exit::{self, ExitCode};
@@ -288,17 +289,7 @@ fn info(root: &RuntimeRoot, name: &str, output: Output) -> Result<(), Error> {
     row("workload", &vm.workload);
     row("up", seconds(vm.uptime_us));
     for gpu in &gpus {
-        output::line(output::heading(&format!("GPU {}", gpu.index)));
-        row("model", format_args!("{}, serial {}", gpu.model, gpu.serial));
-        row("identity", &gpu.identity);
-        row("firmware", format_args!("{}, svn {}", gpu.firmware_version, gpu.svn));
-        row("", &gpu.firmware);
-        row("status", output::judged(&gpu.status, gpu.status != "failed"));
-        row("mode", format_args!("{}, {} after a reset", gpu.mode, gpu.next_mode));
-        let (size, protected) = (Size(gpu.hbm_size), Size(gpu.protected_size));
-        row("memory", format_args!("{size}, {protected} protected"));
-        row("resets", gpu.resets);
-        row("session", gpu.session);
+        gpus::info(gpu);
     }
     Ok(())
 }
@@ -327,29 +318,7 @@ fn telemetry(
         return Ok(());
     }
     for gpu in &gpus {
-        output::line(output::heading(&format!("GPU {}", gpu.index)));
-        row("status", output::judged(&gpu.status, gpu.status != "failed"));
-        row("up", seconds(gpu.uptime_us));
-        row("resets", gpu.resets);
-        row("sessions", format_args!("{}, {} failed", gpu.sessions, gpu.session_failures));
-        row("violations", gpu.violations);
-        row(
-            "DMA",
-            format_args!("{} faults, {} refused at the gate", gpu.dma_faults, gpu.dma_refused),
-        );
-        row("memory", format_args!("{} in use", Size(gpu.hbm_resident)));
-        for engine in &gpu.engines {
-            row(
-                &engine.engine,
-                format_args!(
-                    "{} records, {} bytes, {} refused, busy {}",
-                    engine.records,
-                    engine.bytes,
-                    engine.refused,
-                    seconds(engine.busy_us)
-                ),
-            );
-        }
+        gpus::telemetry(gpu);
     }
     Ok(())
 }
@@ -377,7 +346,7 @@ fn reset(
     }
     let time = done.duration_us as f64 / 1e3;
     output::line(format_args!(
-        "GPU {gpu} of {name} was reset in {time:.1} ms, its reset number {}. The guest attests it again.",
+        "GPU {gpu} of {name} was reset in {time:.1} ms, its reset number {}. The guest sets it up again.",
         done.resets
     ));
     Ok(())

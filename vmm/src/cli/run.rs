@@ -6,6 +6,7 @@ use super::exit::ExitCode;
 use super::guest::{JudgedGpu, Reference, Trial};
 use super::launch::{Conversions, Judgement, Launch, Outcome, name_exit, read_image};
 use super::output::{self, Progress};
+use super::passed::PassedGpu;
 use super::{Error, RunArgs, images};
 use crate::boot::linux::{self, Linux};
 use crate::config::{self, GpuSpec, Size, VmSpec, Workload};
@@ -37,13 +38,21 @@ struct RunReport {
     attest_us: Option<u64>,
     /// The launch digest, hex: MEASUREMENT in the guest's reports. Null where nothing is measured.
     measurement: Option<String>,
-    /// In the order in which the guest finds them; only those judged.
-    gpus: Vec<JudgedGpu>,
+    /// In the order in which the guest finds them: those judged, and devices of the host's.
+    gpus: Vec<ReportedGpu>,
     /// The file with what they presented, where that was to be saved.
     evidence: Option<PathBuf>,
     transfer: Transfer,
     workload: WorkloadReport,
     result: String,
+}
+
+/// A GPU: what the guest says of a model, or what the host knows of its own device.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ReportedGpu {
+    Judged(JudgedGpu),
+    Passed(PassedGpu),
 }
 
 #[derive(Serialize)]
@@ -305,7 +314,7 @@ fn report(
         boot_us: outcome.boot.map(|boot| boot.as_micros() as u64),
         attest_us: summary.attest_us,
         measurement: outcome.measurement.as_ref().map(|digest| hex(digest)),
-        gpus: summary.gpus.values().cloned().collect(),
+        gpus: gpus(outcome),
         evidence: outcome.evidence.as_ref().and_then(|saved| saved.as_ref().ok()).cloned(),
         transfer: summary.transfer,
         workload: WorkloadReport {
@@ -318,6 +327,15 @@ fn report(
         },
         result: judgement.result.clone(),
     }
+}
+
+/// Every GPU that there is something to say of, by place.
+fn gpus(outcome: &Outcome) -> Vec<ReportedGpu> {
+    let judged = outcome.summary.gpus.iter();
+    let judged = judged.map(|(place, gpu)| (*place, ReportedGpu::Judged(gpu.clone())));
+    let passed = outcome.passed.iter();
+    let passed = passed.map(|(place, gpu)| (*place, ReportedGpu::Passed(gpu.clone())));
+    judged.chain(passed).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 /// An error before there was a guest: one line, and with `--json` the object all the same.
@@ -382,6 +400,14 @@ fn summarize(spec: &VmSpec, outcome: &Outcome, report: &RunReport) {
                 gpu.session,
                 gpu.rounds
             ),
+        );
+    }
+    for (index, gpu) in &outcome.passed {
+        let status = output::judged(if gpu.present { "present" } else { "vanished" }, gpu.present);
+        let (bdf, by, mapped) = (&gpu.bdf, &gpu.interface, Size(gpu.dma.mapped_bytes));
+        row(
+            &format!("gpu {index}"),
+            format!("{bdf} by {by}: {status}, {mapped} mapped for its DMA"),
         );
     }
     if let Some(attest_us) = report.attest_us {

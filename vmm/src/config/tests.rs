@@ -39,7 +39,7 @@ fn a_gpu_is_a_kind_and_pairs() {
     assert_eq!("apm".parse(), Ok(GpuSpec::default()));
     assert_eq!(
         "apm,memory=8GiB,mode=off".parse(),
-        Ok(GpuSpec { memory: Size::gib(8), mode: ModeSpec::Off, ..GpuSpec::default() })
+        Ok(GpuSpec::Apm(ApmSpec { memory: Size::gib(8), mode: ModeSpec::Off }))
     );
     for text in
         ["", "h100", "apm,", "apm,memory", "apm,mode=half", "apm,speed=9", "apm,mode=on,mode=off"]

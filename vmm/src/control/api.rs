@@ -1,7 +1,6 @@
 //! The words of the control API, for both of its ends. `openapi.json` beside this file describes
 //! them for everyone else.
 
-use ravelin_devices::apm::ApmDevice;
 use ravelin_gpu_model::ResetKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -29,9 +28,19 @@ pub struct VmInfo {
     pub gpus: usize,
 }
 
-/// A GPU: what it is and how it is set up.
+/// A GPU: what it is and how it is set up. A model has an `identity`, a device of the host's a `bdf`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GpuInfo {
+#[serde(untagged)]
+pub enum GpuInfo {
+    /// The model.
+    Apm(ApmInfo),
+    /// A device of the host's.
+    Passed(PassedInfo),
+}
+
+/// The model of a GPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApmInfo {
     /// Place among the VM's GPUs.
     pub index: usize,
     /// Model name.
@@ -62,9 +71,19 @@ pub struct GpuInfo {
     pub session: u32,
 }
 
-/// A GPU's counters.
+/// A GPU's counters, in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GpuTelemetry {
+#[serde(untagged)]
+pub enum GpuTelemetry {
+    /// Of the model.
+    Apm(ApmTelemetry),
+    /// Of a device of the host's.
+    Passed(PassedTelemetry),
+}
+
+/// The counters of the model of a GPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApmTelemetry {
     /// Place among the VM's GPUs.
     pub index: usize,
     /// "booting", "ready", "session" or "failed".
@@ -87,6 +106,105 @@ pub struct GpuTelemetry {
     pub hbm_resident: u64,
     /// The engines, in the order of their numbers.
     pub engines: Vec<EngineTelemetry>,
+}
+
+/// A device of the host's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedInfo {
+    /// Place among the VM's GPUs.
+    pub index: usize,
+    /// "vfio".
+    pub model: String,
+    /// Where it is, as `0000:01:00.0`.
+    pub bdf: String,
+    /// Vendor and device id, as `10de:2331`.
+    pub ids: String,
+    /// "cdev" or "group".
+    pub interface: String,
+    /// "present" or "vanished".
+    pub status: String,
+    /// Resets since it was attached.
+    pub resets: u32,
+    /// Guest-physical pages of it that the guest reaches without an exit: first byte and bytes.
+    pub shown: Vec<(u64, u64)>,
+}
+
+/// What the host may read of a passed device without touching what its guest does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedTelemetry {
+    /// Place among the VM's GPUs.
+    pub index: usize,
+    /// Where it is.
+    pub bdf: String,
+    /// "present" or "vanished".
+    pub status: String,
+    /// Microseconds since it was attached.
+    pub uptime_us: u64,
+    /// Resets since it was attached.
+    pub resets: u32,
+    /// Accesses to blocked ranges.
+    pub violations: u64,
+    /// Accesses that the device or the kernel refused.
+    pub access_failures: u64,
+    /// Interrupt vectors that the guest has set up.
+    pub vectors: usize,
+    /// Interrupts since its vectors were set up, as the kernel counts them; null where it does not.
+    pub interrupts: Option<u64>,
+    /// Such as "16.0 GT/s PCIe"; null where there is no link.
+    pub link_speed: Option<String>,
+    /// Lanes; null where there is no link.
+    pub link_width: Option<u32>,
+    /// Such as "D0".
+    pub power_state: Option<String>,
+    /// Errors that the device has reported; null where it reports none (AER).
+    pub errors: Option<DeviceErrors>,
+    /// What its DMA reaches, and what that costs.
+    pub dma: Dma,
+}
+
+/// Errors that a device has reported to the host (advanced error reporting).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceErrors {
+    /// Those that hardware has put right.
+    pub correctable: u64,
+    /// Those that lost a transaction.
+    pub nonfatal: u64,
+    /// Those that lost the link.
+    pub fatal: u64,
+}
+
+/// Mappings of an IOMMU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dma {
+    /// Bytes mapped now.
+    pub mapped_bytes: u64,
+    /// Mappings now.
+    pub mappings: u64,
+    /// The most that the interface takes.
+    pub limit: u64,
+    /// How often that limit stood in the way.
+    pub limit_reached: u64,
+    /// Bytes that are shared now and could not be mapped.
+    pub owed_bytes: u64,
+    /// Remainders of mappings that had to be split.
+    pub splits: u64,
+    /// Calls that the kernel refused.
+    pub failures: u64,
+    /// Calls that map.
+    pub map: Calls,
+    /// Calls that unmap.
+    pub unmap: Calls,
+}
+
+/// Calls of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// How many.
+    pub calls: u64,
+    /// Microseconds that all of them took.
+    pub total_us: u64,
+    /// Microseconds that the longest took.
+    pub longest_us: u64,
 }
 
 /// An engine's counters.
@@ -174,58 +292,8 @@ pub struct GpuEvents {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// A stable code: "no-such-path", "no-such-gpu", "method", "malformed", "too-large",
-    /// "reset-failed".
+    /// "reset-failed", "no-modes".
     pub error: String,
     /// What is wrong and what to do.
     pub message: String,
-}
-
-impl GpuInfo {
-    /// A reading of a GPU.
-    pub fn of(index: usize, gpu: &ApmDevice) -> Self {
-        let info = gpu.gpu().admin().info();
-        Self {
-            index,
-            model: info.model.into(),
-            serial: info.serial,
-            identity: info.identity,
-            firmware_version: info.firmware_version,
-            firmware: info.firmware,
-            svn: info.svn,
-            status: info.status.into(),
-            mode: info.mode.into(),
-            next_mode: info.next_mode.into(),
-            hbm_size: info.hbm_size,
-            protected_size: info.protected_size,
-            resets: info.resets,
-            session: info.session,
-        }
-    }
-}
-
-impl GpuTelemetry {
-    /// A reading of a GPU's counters.
-    pub fn of(index: usize, gpu: &ApmDevice) -> Self {
-        let telemetry = gpu.gpu().admin().telemetry();
-        let engines = telemetry.engines.iter().map(|engine| EngineTelemetry {
-            engine: engine.engine.into(),
-            records: engine.records,
-            bytes: engine.bytes,
-            refused: engine.refused,
-            busy_us: engine.busy_us,
-        });
-        Self {
-            index,
-            status: telemetry.status.into(),
-            uptime_us: telemetry.uptime_us,
-            resets: telemetry.resets,
-            sessions: telemetry.sessions,
-            violations: telemetry.violations,
-            session_failures: telemetry.session_failures,
-            dma_faults: telemetry.dma_faults,
-            dma_refused: gpu.gate().refusals(),
-            hbm_resident: telemetry.hbm_resident,
-            engines: engines.collect(),
-        }
-    }
 }

@@ -3,8 +3,10 @@
 //! Every answer is JSON, every refusal a [`Refusal`] with a stable code. Requests touch the admin
 //! port and nothing else of the VM; a request that makes no sense changes nothing.
 
+use super::administered::{self, Administered};
 use super::api::{
-    GpuInfo, GpuTelemetry, Gpus, ModeChosen, ModeRequest, Refusal, ResetDone, ResetRequest, VmInfo,
+    GpuEvents, GpuInfo, GpuTelemetry, Gpus, ModeChosen, ModeRequest, Refusal, ResetDone,
+    ResetRequest, VmInfo,
 };
 use crate::runtime::EventLog;
 use axum::Router;
@@ -13,9 +15,7 @@ use axum::extract::{DefaultBodyLimit, Json, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use ravelin_devices::apm::ApmDevice;
-use ravelin_gpu_model::Event;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ pub struct Subject {
     /// When it was made.
     pub since: Instant,
     /// Its GPUs.
-    pub gpus: Vec<Arc<ApmDevice>>,
+    pub gpus: Vec<Arc<dyn Administered>>,
     /// Where what the operator does is written down.
     pub log: Option<Arc<EventLog>>,
 }
@@ -64,12 +64,12 @@ async fn vm(State(subject): State<Arc<Subject>>) -> Json<VmInfo> {
 
 async fn gpus(State(subject): State<Arc<Subject>>) -> Json<Gpus> {
     let gpus = subject.gpus.iter().enumerate();
-    Json(Gpus { gpus: gpus.map(|(index, gpu)| GpuInfo::of(index, gpu)).collect() })
+    Json(Gpus { gpus: gpus.map(|(index, gpu)| gpu.info(index)).collect() })
 }
 
 async fn gpu(State(subject): State<Arc<Subject>>, Path(gpu): Path<String>) -> Answer<GpuInfo> {
     let (index, gpu) = subject.gpu(&gpu)?;
-    Ok(Json(GpuInfo::of(index, gpu)))
+    Ok(Json(gpu.info(index)))
 }
 
 async fn telemetry(
@@ -77,7 +77,7 @@ async fn telemetry(
     Path(gpu): Path<String>,
 ) -> Answer<GpuTelemetry> {
     let (index, gpu) = subject.gpu(&gpu)?;
-    Ok(Json(GpuTelemetry::of(index, gpu)))
+    Ok(Json(gpu.telemetry(index)))
 }
 
 /// Which events are asked for.
@@ -89,21 +89,15 @@ struct Events {
     after: u64,
 }
 
-/// A GPU's events.
-#[derive(Serialize)]
-struct EventList {
-    events: Vec<Event>,
-}
-
 async fn events(
     State(subject): State<Arc<Subject>>,
     Path(gpu): Path<String>,
     query: Result<Query<Events>, QueryRejection>,
-) -> Answer<EventList> {
+) -> Answer<GpuEvents> {
     let (_, gpu) = subject.gpu(&gpu)?;
     let Query(Events { after }) =
         query.map_err(|error| Refused::malformed(error.status(), error.body_text()))?;
-    Ok(Json(EventList { events: gpu.gpu().admin().events_after(after) }))
+    Ok(Json(GpuEvents { events: gpu.events_after(after) }))
 }
 
 async fn reset(
@@ -114,16 +108,16 @@ async fn reset(
     let (index, gpu) = subject.gpu(&gpu)?;
     let Json(ResetRequest { kind }) =
         request.map_err(|error| Refused::malformed(error.status(), error.body_text()))?;
-    let admin = gpu.gpu().admin();
+    let gpu = gpu.clone();
     let begin = Instant::now();
     // A reset scrubs memory: it takes its time, and others may ask meanwhile.
-    let resetting = tokio::task::spawn_blocking(move || admin.reset(kind).map(|()| admin.info()));
+    let resetting = tokio::task::spawn_blocking(move || gpu.reset(kind));
     let done = match resetting.await {
-        Ok(Ok(info)) => {
+        Ok(Ok(resets)) => {
             let duration_us = begin.elapsed().as_micros() as u64;
-            ResetDone { kind, resets: info.resets, duration_us }
+            ResetDone { kind, resets, duration_us }
         }
-        Ok(Err(error)) => return Err(Refused::reset(error.to_string())),
+        Ok(Err(refusal)) => return Err(refusal.into()),
         Err(error) => return Err(Refused::reset(error.to_string())),
     };
     if let Some(log) = &subject.log {
@@ -142,13 +136,11 @@ async fn mode(
     let (index, gpu) = subject.gpu(&gpu)?;
     let Json(ModeRequest { mode }) =
         request.map_err(|error| Refused::malformed(error.status(), error.body_text()))?;
-    let admin = gpu.gpu().admin();
-    admin.set_mode(mode.into());
-    let info = admin.info();
+    let chosen = gpu.set_mode(mode)?;
     if let Some(log) = &subject.log {
         log.append(&serde_json::json!({ "event": "operator_mode", "gpu": index, "mode": mode }));
     }
-    Ok(Json(ModeChosen { mode: info.mode.into(), next_mode: info.next_mode.into() }))
+    Ok(Json(chosen))
 }
 
 async fn no_such_path() -> Refused {
@@ -168,7 +160,7 @@ async fn wrong_method() -> Refused {
 }
 
 impl Subject {
-    fn gpu(&self, number: &str) -> Result<(usize, &Arc<ApmDevice>), Refused> {
+    fn gpu(&self, number: &str) -> Result<(usize, &Arc<dyn Administered>), Refused> {
         let index = number.parse::<usize>().ok();
         index.and_then(|index| Some((index, self.gpus.get(index)?))).ok_or_else(|| {
             Refused::new(
@@ -198,6 +190,17 @@ impl Refused {
 
     fn reset(message: String) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "reset-failed", message)
+    }
+}
+
+impl From<administered::Refusal> for Refused {
+    fn from(refusal: administered::Refusal) -> Self {
+        match refusal {
+            administered::Refusal::Reset(message) => Self::reset(message),
+            refusal @ administered::Refusal::NoModes => {
+                Self::new(StatusCode::CONFLICT, "no-modes", refusal.to_string())
+            }
+        }
     }
 }
 

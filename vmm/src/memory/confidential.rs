@@ -144,7 +144,7 @@ impl<K: Kernel + Send + Sync> Subscriber for Confidential<K> {
         punch(&self.shared, &range);
     }
 
-    fn after_shared(&self, range: Range<u64>) {
+    fn after_shared(&self, range: Range<u64>) -> Result<(), Refused> {
         match self.set(&range, PageState::Shared) {
             Ok(()) => self.discard_private(&range),
             // The guest then finds its private page still there and faults, which is where it is
@@ -153,5 +153,6 @@ impl<K: Kernel + Send + Sync> Subscriber for Confidential<K> {
                 tracing::warn!(%error, address = range.start, "KVM did not make pages shared");
             }
         }
+        Ok(())
     }
 }
