@@ -60,7 +60,7 @@ impl Racer {
         let guest = Guest::new();
         let gate = guest.gate();
         let witness = Witness { pages: guest.pages().clone(), gate: guest.gate() };
-        guest.pages().subscribe(Arc::new(witness));
+        guest.pages().subscribe(Arc::new(witness)).expect("a witness refuses nothing");
         self.work.send((gate.clone(), accesses.to_vec())).expect("the device lives");
         let mut script = Script(conversions);
         while let Some(how) = script.byte() {
@@ -132,9 +132,10 @@ impl Subscriber for Witness {
         assert_eq!(self.pages.state(range.start), Some(PageState::Private));
     }
 
-    fn after_shared(&self, range: Range<u64>) {
+    fn after_shared(&self, range: Range<u64>) -> Result<(), Refused> {
         assert!(self.reads(&range), "a device does not read what is shared");
         assert_eq!(self.pages.state(range.start), Some(PageState::Shared));
+        Ok(())
     }
 }
 
