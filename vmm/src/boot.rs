@@ -2,9 +2,9 @@
 //!
 //! The built-in guest: [`image`] is the guest itself, an ELF file that the build embeds;
 //! [`start_info`] is what it is told, in PVH's structures. Linux: [`linux`] loads a kernel and an
-//! initrd and says where everything is, [`acpi`] describes the machine. For both, [`long_mode`] is
-//! an entry in 64-bit mode, which an SEV guest needs; a Linux image that has PVH's entry may begin
-//! in [`protected_mode`] where nothing is encrypted.
+//! initrd and says where everything is, [`acpi`] describes the machine, [`reset_vector`] is what it
+//! has of firmware. For both, [`long_mode`] is an entry in 64-bit mode, which an SEV guest needs; a
+//! Linux image that has PVH's entry may begin in [`protected_mode`] where nothing is encrypted.
 //!
 //! All of it goes to private memory, the VMM's own part below [`image::BASE`].
 
@@ -13,6 +13,7 @@ pub mod image;
 pub mod linux;
 pub mod long_mode;
 pub mod protected_mode;
+pub mod reset_vector;
 pub mod start_info;
 
 use vm_memory::GuestMemoryError;

@@ -23,7 +23,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
 /// Guest-physical address of the root pointer, which the tables follow.
 pub const ADDRESS: u64 = 0xe_0000;
 /// First address behind the place for tables.
-pub const END: u64 = 0x10_0000;
+pub const END: u64 = 0xf_f000;
 
 /// The sleep control register: a port of a byte.
 pub const SLEEP_CONTROL: u16 = 0x600;

@@ -13,7 +13,7 @@ pub mod memory_map;
 pub mod placement;
 pub mod zero_page;
 
-use super::{Entry, acpi, start_info};
+use super::{Entry, acpi, reset_vector, start_info};
 use kernel::{Kernel, Loaded};
 use memory_map::MemoryMap;
 use placement::Placement;
@@ -147,6 +147,7 @@ impl Linux {
             initrd.load(memory, placement.initrd.start)?;
         }
         tables.write(memory)?;
+        reset_vector::write(memory)?;
         match loaded {
             Loaded { pvh: Some(instruction), .. } if !encrypted => {
                 let info = start_info::StartInfo {

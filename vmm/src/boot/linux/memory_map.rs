@@ -3,7 +3,7 @@
 //! Everything is whole pages: a guest whose memory is encrypted announces each range of memory to
 //! the hypervisor in pages.
 
-use super::acpi;
+use super::{acpi, reset_vector};
 use crate::layout::Layout;
 use std::ops::Range;
 
@@ -38,6 +38,7 @@ impl MemoryMap {
         let mut entries = vec![
             (0..LOW_END.min(low), Kind::Ram),
             (acpi::ADDRESS..acpi::END, Kind::Acpi),
+            (reset_vector::PAGE, Kind::Reserved),
             (HIGH_START..low, Kind::Ram),
             (layout.ecam..layout.ecam + crate::layout::ECAM_SIZE, Kind::Reserved),
         ];
