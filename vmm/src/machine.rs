@@ -99,6 +99,7 @@ pub struct Machine {
     vm: Vm,
     buses: Buses,
     gpus: Vec<Gpu>,
+    gates: Vec<Arc<DmaGate>>,
 }
 
 impl Machine {
@@ -131,16 +132,21 @@ impl Machine {
         for gpu in &gpus {
             pci.add(gpu.function())?;
         }
-        peripherals.place(&vm, &pci)?;
+        let gates = peripherals.place(&vm, &pci)?;
         let mmio = MmioBus::new();
         mmio.insert(ecam, ECAM_SIZE, Arc::new(Ecam(pci.clone())))?;
         mmio.insert(bars.start, bars.end - bars.start, Arc::new(Aperture(pci)))?;
-        Ok(Machine { vm, buses: Buses { pio: Arc::new(pio), mmio: Arc::new(mmio) }, gpus })
+        Ok(Machine { vm, buses: Buses { pio: Arc::new(pio), mmio: Arc::new(mmio) }, gpus, gates })
     }
 
     /// The GPUs, in the order in which the guest finds them.
     pub fn gpus(&self) -> &[Gpu] {
         &self.gpus
+    }
+
+    /// The DMA gates of a Linux guest's virtio devices, in the order in which the guest finds them.
+    pub fn gates(&self) -> &[Arc<DmaGate>] {
+        &self.gates
     }
 
     /// The VM, for its memory and layout.

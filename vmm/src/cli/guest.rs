@@ -11,7 +11,8 @@ use ravelin_devices::serial::Line;
 use ravelin_report::{Bench, Event, Round, Transfer};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// Longest text of a guest's that is shown or kept.
@@ -21,15 +22,35 @@ const MOST_TRIALS: usize = 32;
 /// Least time between two lines of progress about rounds that went well.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 
-/// What the plain computation on the host gives.
+/// What the plain computation on the host gives, computed once somebody asks: a guest that shows no
+/// result does not wait for it.
+#[derive(Clone)]
+pub(super) struct Reference(Arc<LazyLock<Expected, Box<dyn FnOnce() -> Expected + Send>>>);
+
+/// A workload's right result.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Reference {
+pub(super) struct Expected {
     /// The digit of each image.
     pub(super) predictions: Vec<u32>,
     /// SHA-384 of the outputs, hex.
     pub(super) outputs_sha384: String,
     /// What the images show, where that is known.
     pub(super) labels: Option<Vec<u32>>,
+}
+
+impl Reference {
+    /// The result that this computes.
+    pub(super) fn of(compute: impl FnOnce() -> Expected + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(compute))))
+    }
+}
+
+impl Deref for Reference {
+    type Target = Expected;
+
+    fn deref(&self) -> &Expected {
+        &self.0
+    }
 }
 
 /// A GPU as the guest has judged it last.

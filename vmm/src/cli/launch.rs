@@ -24,6 +24,7 @@ use crate::platform::conversions::{ConversionLog, Counts};
 use crate::runtime::RuntimeRoot;
 use crate::vcpu::Exit;
 use crate::vm::{Guest, Vm, VmConfig};
+use ravelin_devices::dma_gate::DmaGate;
 use ravelin_devices::page_state::PAGE_SIZE;
 use ravelin_devices::serial::LineSink;
 use ravelin_report::MAX_LINE;
@@ -62,6 +63,8 @@ pub(super) struct Outcome {
     pub(super) linux: bool,
     /// What Linux asked of its pages, on a platform that has private ones.
     pub(super) conversions: Option<Conversions>,
+    /// Linux's virtio devices.
+    pub(super) devices: Option<Vec<DeviceReport>>,
     /// The signal that ended it, as an exit code.
     pub(super) signal: Option<ExitCode>,
     /// The launch digest, where the platform measures.
@@ -83,6 +86,15 @@ pub(super) struct Conversions {
     shared_pages: u64,
     /// Whether the log of conversions, replayed, gives that map; null where it is not whole.
     log_matches_map: Option<bool>,
+}
+
+/// A virtio device at its guest's end.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct DeviceReport {
+    /// "disk0", "net0", "vsock", "console", "rng".
+    name: String,
+    /// Accesses to guest memory that its DMA gate refused.
+    dma_refused: u64,
 }
 
 impl Launch<'_> {
@@ -143,6 +155,7 @@ impl Launch<'_> {
         let passed = Passed::of(machine.gpus(), &log);
         let first_instruction = machine.first_instruction();
         let pages = linux.then(|| PagesAtTheEnd::of(machine.vm()));
+        let gates = linux.then(|| machine.gates().to_vec());
         let measurement = machine.vm().measurement();
         let exit = machine.run()?;
         log.append(&serde_json::json!({ "event": "ended" }));
@@ -153,6 +166,7 @@ impl Launch<'_> {
         let boot = first_instruction.get().copied().map(since);
         let ready = summary.ready.map(since);
         let conversions = pages.and_then(|pages| pages.look());
+        let devices = gates.map(|gates| gates.iter().map(|gate| DeviceReport::of(gate)).collect());
         let signal = signals.exit_code();
         let passed = passed.look();
         Ok(Outcome {
@@ -161,12 +175,19 @@ impl Launch<'_> {
             exit,
             linux,
             conversions,
+            devices,
             signal,
             measurement,
             evidence,
             boot,
             ready,
         })
+    }
+}
+
+impl DeviceReport {
+    fn of(gate: &DmaGate) -> Self {
+        Self { name: gate.device().into(), dma_refused: gate.refusals() }
     }
 }
 

@@ -3,8 +3,8 @@
 use super::evidence::EvidenceFile;
 use super::evidence::bound::PolicyDigest;
 use super::exit::ExitCode;
-use super::guest::{JudgedGpu, Reference, Trial};
-use super::launch::{Conversions, Judgement, Launch, Outcome, name_exit, read_image};
+use super::guest::{Expected, JudgedGpu, Reference, Trial};
+use super::launch::{Conversions, DeviceReport, Judgement, Launch, Outcome, name_exit, read_image};
 use super::output::{self, Progress};
 use super::passed::PassedGpu;
 use super::{Error, RunArgs, images};
@@ -34,6 +34,8 @@ struct RunReport {
     guest_end: Option<&'static str>,
     /// What a Linux guest asked of its pages; null where nothing is private.
     conversions: Option<Conversions>,
+    /// A Linux guest's virtio devices; null for the built-in guest.
+    devices: Option<Vec<DeviceReport>>,
     /// From the first request to the verdict, for the first verdict on each GPU, added up.
     attest_us: Option<u64>,
     /// The launch digest, hex: MEASUREMENT in the guest's reports. Null where nothing is measured.
@@ -43,7 +45,8 @@ struct RunReport {
     /// The file with what they presented, where that was to be saved.
     evidence: Option<PathBuf>,
     transfer: Transfer,
-    workload: WorkloadReport,
+    /// What Linux does is its own business: null unless an agent has shown a result.
+    workload: Option<WorkloadReport>,
     result: String,
 }
 
@@ -105,7 +108,10 @@ pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
     };
     let launch = Launch {
         spec: &spec,
-        workload: &spec.workload.to_string(),
+        workload: &match spec.kernel {
+            Some(_) => "linux".into(),
+            None => spec.workload.to_string(),
+        },
         guest,
         evidence,
         reference: reference.clone(),
@@ -220,9 +226,9 @@ fn print_config(spec: &VmSpec) -> ExitCode {
     }
 }
 
-/// The payload of the workload, and its results computed in plain loops.
+/// The payload of the workload, and what computes its results in plain loops.
 fn work(spec: &VmSpec) -> Result<Work, Error> {
-    if spec.workload != Workload::Digits {
+    if spec.workload != Workload::Digits || spec.gpus.is_empty() {
         return Ok(Work { payload: Vec::new(), reference: None });
     }
     let bytes = match &spec.images {
@@ -230,13 +236,14 @@ fn work(spec: &VmSpec) -> Result<Work, Error> {
         None => EMBEDDED.to_vec(),
     };
     let payload = Payload::parse(&bytes)?;
-    let outputs = reference::forward(payload.network(), payload.images());
-    let digest = reference::outputs_sha384(&outputs);
-    let reference = Reference {
-        predictions: reference::predictions(&outputs),
-        outputs_sha384: hex(&digest),
-        labels: payload.labels().map(<[u32]>::to_vec),
-    };
+    let reference = Reference::of(move || {
+        let outputs = reference::forward(payload.network(), payload.images());
+        Expected {
+            predictions: reference::predictions(&outputs),
+            outputs_sha384: hex(&reference::outputs_sha384(&outputs)),
+            labels: payload.labels().map(<[u32]>::to_vec),
+        }
+    });
     Ok(Work { payload: bytes, reference: Some(reference) })
 }
 
@@ -299,9 +306,9 @@ fn report(
     judgement: &Judgement,
 ) -> RunReport {
     let summary = &outcome.summary;
-    let labels = reference.and_then(|reference| reference.labels.as_deref());
-    let accuracy = labels
+    let accuracy = reference
         .filter(|_| summary.rounds > 0)
+        .and_then(|reference| reference.labels.as_deref())
         .map(|labels| reference::accuracy(&summary.predictions, labels));
     let own = spec.images.is_some() && summary.rounds > 0;
     RunReport {
@@ -311,20 +318,21 @@ fn report(
         guest_ready_us: outcome.ready.map(|ready| ready.as_micros() as u64),
         guest_end: Some(name_exit(outcome.exit)),
         conversions: outcome.conversions,
+        devices: outcome.devices.clone(),
         boot_us: outcome.boot.map(|boot| boot.as_micros() as u64),
         attest_us: summary.attest_us,
         measurement: outcome.measurement.as_ref().map(|digest| hex(digest)),
         gpus: gpus(outcome),
         evidence: outcome.evidence.as_ref().and_then(|saved| saved.as_ref().ok()).cloned(),
         transfer: summary.transfer,
-        workload: WorkloadReport {
+        workload: (spec.kernel.is_none() || summary.rounds > 0).then(|| WorkloadReport {
             name: spec.workload.to_string(),
             samples: reference.map_or(0, |reference| reference.predictions.len()),
             accuracy,
             matches_reference: (summary.rounds > 0).then_some(summary.wrong_rounds == 0),
             predictions: own.then(|| summary.predictions.clone()),
             trials: summary.trials.clone(),
-        },
+        }),
         result: judgement.result.clone(),
     }
 }
@@ -352,19 +360,20 @@ fn refuse(error: &Error, json: bool, spec: Option<&VmSpec>) -> ExitCode {
             guest_ready_us: None,
             guest_end: None,
             conversions: None,
+            devices: None,
             attest_us: None,
             measurement: None,
             gpus: Vec::new(),
             evidence: None,
             transfer: Transfer::default(),
-            workload: WorkloadReport {
+            workload: spec.kernel.is_none().then(|| WorkloadReport {
                 name: spec.workload.to_string(),
                 samples: 0,
                 accuracy: None,
                 matches_reference: None,
                 predictions: None,
                 trials: BTreeMap::new(),
-            },
+            }),
             result: exit.name().into(),
         });
     }
@@ -430,8 +439,8 @@ fn summarize(spec: &VmSpec, outcome: &Outcome, report: &RunReport) {
 }
 
 fn summarize_work(outcome: &Outcome, report: &RunReport, row: impl Fn(&str, String)) {
-    let WorkloadReport { name, samples, accuracy, matches_reference, predictions, trials } =
-        &report.workload;
+    let Some(work) = &report.workload else { return };
+    let WorkloadReport { name, samples, accuracy, matches_reference, predictions, trials } = work;
     for (trial, Trial { count, took_us }) in trials {
         row("trial", format!("{trial}: {count} in {:.0} ms", *took_us as f64 / 1e3));
     }

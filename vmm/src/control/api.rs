@@ -20,7 +20,7 @@ pub struct VmInfo {
     pub platform: String,
     /// Bytes of guest memory.
     pub memory: u64,
-    /// What the guest does.
+    /// What the guest does; "linux" where that is its kernel's business.
     pub workload: String,
     /// Microseconds since the VM was made.
     pub uptime_us: u64,

@@ -88,21 +88,24 @@ impl Peripherals {
         Ok(all)
     }
 
-    /// Puts every device on the bus, with a DMA gate of its own and on a thread of its own.
+    /// Puts every device on the bus, with a DMA gate of its own and on a thread of its own. Returns
+    /// the gates.
     ///
     /// # Errors
     /// The kernel has no thread left, or the bus no room.
-    pub(super) fn place(self, vm: &Vm, bus: &PciBus) -> Result<(), Error> {
+    pub(super) fn place(self, vm: &Vm, bus: &PciBus) -> Result<Vec<Arc<DmaGate>>, Error> {
         let doorbells = vm.doorbells();
+        let mut gates = Vec::with_capacity(self.0.len());
         for (name, device) in self.0 {
             let (pages, shared) = (vm.memory().pages().clone(), vm.memory().shared().clone());
             let gate = Arc::new(DmaGate::new(name.clone(), pages, shared));
+            gates.push(gate.clone());
             let msi = Arc::new(vm.msi());
             let device = VirtioPci::new(device, gate, msi, doorbells.clone())
                 .map_err(|error| Error::Face(name, error))?;
             bus.add(device)?;
         }
-        Ok(())
+        Ok(gates)
     }
 
     fn add(&mut self, name: String, device: impl Device + 'static) {

@@ -3,11 +3,11 @@ use proptest::prelude::*;
 use ravelin_report::Round;
 
 fn listener() -> Listener {
-    let reference = Reference {
+    let reference = Reference::of(|| Expected {
         predictions: vec![3, 1],
         outputs_sha384: "ab".into(),
         labels: Some(vec![3, 7]),
-    };
+    });
     Listener::new(2, Some(reference), Progress::silent(), None)
 }
 
