@@ -10,6 +10,7 @@ pub mod console;
 pub mod control;
 pub mod doctor;
 pub mod doorbells;
+mod footprint;
 pub mod host;
 pub mod interrupts;
 pub mod kvm;

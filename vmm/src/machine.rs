@@ -17,6 +17,7 @@ use gpu::Gpu;
 use peripherals::Peripherals;
 use ravelin_devices::bus::{self, BusDevice, MmioBus, PioBus};
 use ravelin_devices::cmos::{self, Cmos};
+use ravelin_devices::dma_gate::DmaGate;
 use ravelin_devices::keyboard::{self, KeyboardController};
 use ravelin_devices::pci;
 use ravelin_devices::pci::bus::{Aperture, ECAM_SIZE, Ecam, PciBus};

@@ -1,27 +1,28 @@
 //! Guest memory: where its bytes are, and which side of a page still has any.
 //!
-//! Where the platform keeps private and shared memory apart there are two of everything: a memfd,
-//! a mapping and a set of memory slots each. Devices get [`Memory::shared`] and nothing else. Where
+//! Where the platform keeps private and shared memory apart there are two of everything: a mapping,
+//! of a memfd as a rule, and a set of memory slots each. Devices get [`Memory::shared`] and nothing else. Where
 //! it does not, both are the same memory.
 //!
 //! A page that changes sides loses what stood on the side it left (the hole is punched), so that
 //! nothing private is left behind and memory is held once. What stands on the side it enters is
 //! not touched. Who may change sides is for [`PageStateMap`] to say.
 //!
-//! The private side stays out of core dumps. It may be in [`huge`] pages. Where the kernel keeps it for
-//! the guest alone, [`confidential`] has what there is to have.
+//! The private side stays out of core dumps. It may be asked for in huge pages, and then is
+//! [`anonymous`] memory; so is memory that is not split, as whoever has it in small pages pays for it
+//! with every page that a guest touches first. Where the kernel keeps the private side for the guest
+//! alone, [`confidential`] has what there is to have.
 
 // `madvise` takes a raw address.
 #![allow(unsafe_code)]
 
+mod anonymous;
 mod confidential;
-mod huge;
 
 pub use confidential::VmType;
 
 use crate::platform::snp::kernel::{Kernel, Refusal};
 use confidential::{Attributes, Confidential};
-use huge::HugeMapping;
 use ravelin_devices::page_state::{self, PageState, PageStateMap, Refused, Subscriber};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
 use rustix::mm::{Advice, madvise};
@@ -76,18 +77,10 @@ pub struct Memory {
 /// Where private memory is.
 enum PrivateSide {
     /// In this process too.
-    Mapped(Private),
+    Mapped(GuestMemoryMmap),
     #[allow(dead_code, reason = "vm.rs launches with it once images are there")]
     /// With the kernel, for the guest alone.
     Kernel(Arc<dyn Attributes>),
-}
-
-/// The private side.
-#[derive(Clone)]
-struct Private {
-    memory: GuestMemoryMmap,
-    /// What it lies in, where that is not files of its own.
-    _mappings: Arc<[HugeMapping]>,
 }
 
 /// In what pages memory is asked for.
@@ -107,26 +100,24 @@ impl Memory {
     /// # Errors
     /// The kernel has no such memory to give.
     pub fn new(ranges: &[Range<u64>], split: bool, kind: Pages) -> Result<Memory, Error> {
-        let (initial, private_name) = match split {
-            true => (PageState::Private, c"ravelin-private"),
-            false => (PageState::Shared, c"ravelin-memory"),
-        };
+        let initial = if split { PageState::Private } else { PageState::Shared };
         let pages = Arc::new(PageStateMap::new(ranges.iter().cloned(), initial)?);
         let private = match kind {
-            Pages::Huge if split => Private::huge(ranges)?,
-            _ => Private { memory: map(ranges, private_name)?, _mappings: Arc::new([]) },
+            Pages::Any if split => map(ranges, c"ravelin-private")?,
+            Pages::Any | Pages::Huge => collect(ranges, |length, size| {
+                anonymous::map(size).map_err(|error| Error::Map(length, error))
+            })?,
         };
+        if kind == Pages::Huge {
+            advise(&private, Advice::LinuxHugepage).unwrap_or_else(|errno| {
+                tracing::warn!(%errno, "no huge pages: the kernel has no transparent ones");
+            });
+        }
         if !split {
-            if kind == Pages::Huge {
-                advise(&private.memory, Advice::LinuxHugepage).unwrap_or_else(|errno| {
-                    tracing::warn!(%errno, "no huge pages: the kernel has no transparent ones");
-                });
-            }
-            let shared = private.memory.clone();
+            let shared = private.clone();
             return Ok(Memory { shared, private: PrivateSide::Mapped(private), pages, split });
         }
-        advise(&private.memory, Advice::LinuxDontDump)
-            .map_err(|errno| Error::Dump(errno.into()))?;
+        advise(&private, Advice::LinuxDontDump).map_err(|errno| Error::Dump(errno.into()))?;
         let shared = map(ranges, c"ravelin-shared")?;
         pages.subscribe(Arc::new(Discard { private: private.clone(), shared: shared.clone() }))?;
         Ok(Memory { private: PrivateSide::Mapped(private), shared, pages, split })
@@ -153,7 +144,7 @@ impl Memory {
     /// that, the shared side, from which a launch takes it. Never for a device.
     pub(crate) fn private(&self) -> &GuestMemoryMmap {
         match &self.private {
-            PrivateSide::Mapped(private) => &private.memory,
+            PrivateSide::Mapped(private) => private,
             PrivateSide::Kernel(_) => &self.shared,
         }
     }
@@ -204,7 +195,7 @@ impl Memory {
 
 /// Empties the side that a page has left.
 struct Discard {
-    private: Private,
+    private: GuestMemoryMmap,
     shared: GuestMemoryMmap,
 }
 
@@ -218,34 +209,8 @@ impl Subscriber for Discard {
     }
 
     fn after_shared(&self, range: Range<u64>) -> Result<(), Refused> {
-        punch(&self.private.memory, &range);
+        punch(&self.private, &range);
         Ok(())
-    }
-}
-
-impl Private {
-    /// Private memory in huge pages, as far as the kernel has them.
-    fn huge(ranges: &[Range<u64>]) -> Result<Self, Error> {
-        let (mut mappings, mut regions) = (Vec::new(), Vec::new());
-        for range in ranges {
-            let length = range.end - range.start;
-            let failed = |errno: rustix::io::Errno| Error::File(length, errno.into());
-            let size = usize::try_from(length).map_err(|_| failed(rustix::io::Errno::NOMEM))?;
-            let mapping = HugeMapping::new(size).map_err(failed)?;
-            let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE);
-            // SAFETY: the mapping is that long, and `Private` keeps it as long as the region.
-            let region =
-                unsafe { MmapRegion::build_raw(mapping.address(), size, protection, flags) };
-            let region = region.map_err(|error| Error::Map(length, error))?;
-            mappings.push(mapping);
-            // The layout has checked that no range wraps.
-            regions.push(
-                GuestRegionMmap::new(region, GuestAddress(range.start))
-                    .ok_or(Error::Regions(GuestRegionCollectionError::NoMemoryRegion))?,
-            );
-        }
-        let memory = GuestMemoryMmap::from_regions(regions)?;
-        Ok(Self { memory, _mappings: mappings.into() })
     }
 }
 
@@ -255,17 +220,26 @@ pub(crate) fn shared_by_offset(length: u64, name: &CStr) -> Result<GuestMemoryMm
 }
 
 fn map(ranges: &[Range<u64>], name: &CStr) -> Result<GuestMemoryMmap, Error> {
-    let regions = ranges.iter().map(|range| {
-        let length = range.end - range.start;
+    collect(ranges, |length, size| {
         let failed = |errno: rustix::io::Errno| Error::File(length, errno.into());
         let file = File::from(memfd_create(name, MemfdFlags::CLOEXEC).map_err(failed)?);
         ftruncate(&file, length).map_err(failed)?;
+        MmapRegion::from_file(FileOffset::new(file, 0), size)
+            .map_err(|error| Error::Map(length, error))
+    })
+}
+
+/// Memory that has a region for each range, made from its length.
+fn collect(
+    ranges: &[Range<u64>],
+    make: impl Fn(u64, usize) -> Result<MmapRegion, Error>,
+) -> Result<GuestMemoryMmap, Error> {
+    let regions = ranges.iter().map(|range| {
+        let length = range.end - range.start;
         let size = usize::try_from(length)
             .map_err(|_| Error::File(length, io::ErrorKind::FileTooLarge.into()))?;
-        let region = MmapRegion::from_file(FileOffset::new(file, 0), size)
-            .map_err(|error| Error::Map(length, error))?;
         // The layout has checked that no range wraps.
-        GuestRegionMmap::new(region, GuestAddress(range.start))
+        GuestRegionMmap::new(make(length, size)?, GuestAddress(range.start))
             .ok_or(Error::Regions(GuestRegionCollectionError::NoMemoryRegion))
     });
     Ok(GuestMemoryMmap::from_regions(regions.collect::<Result<_, _>>()?)?)

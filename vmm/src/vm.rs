@@ -14,6 +14,7 @@ use crate::boot::linux::memory_map::{Kind, MemoryMap};
 use crate::boot::start_info::StartInfo;
 use crate::boot::{self, Entry, acpi, image, long_mode, start_info};
 use crate::doorbells::KvmDoorbells;
+use crate::footprint;
 use crate::interrupts::MsiSender;
 use crate::kvm;
 use crate::layout::{self, Layout};
@@ -321,6 +322,7 @@ impl Vm {
                 }
             }
         }
+        footprint::let_go_of_start_up();
         let exit = match self.events.recv() {
             Ok(Event::Ended(exit)) => exit,
             // A sender lives in `self`, so there is always an event.
