@@ -39,8 +39,14 @@ fn builtin(platform: &str) -> Value {
 }
 
 fn recognises_digits(series: &str, platform: &str, cpus: u8) {
-    let boot = Boot { cpus, platform, gpus: &["apm"], ..Boot::of(series, Image::BzImage) };
-    let run = boot.run_initrd(&initramfs(), "ravelin.run=digits");
+    let boot = Boot {
+        cpus,
+        platform,
+        gpus: &["apm"],
+        words: "ravelin.run=digits",
+        ..Boot::of(series, Image::BzImage)
+    };
+    let run = boot.run_initrd(&initramfs());
     assert_eq!((run.code, &run.object["result"]), (0, &"ok".into()), "{run}");
     assert_eq!(run.object["guest"], "linux");
     assert_eq!(run.object["guest_end"], "power-off");
@@ -75,9 +81,10 @@ fn a_gpu_that_protects_nothing_is_refused_in_the_words_of_the_builtin_guest() {
     let boot = Boot {
         platform: "emulated",
         gpus: &["apm,mode=devtools"],
+        words: "ravelin.run=digits",
         ..Boot::of("6.1", Image::BzImage)
     };
-    let run = boot.run_initrd(&initramfs(), "ravelin.run=digits");
+    let run = boot.run_initrd(&initramfs());
     assert_eq!(run.code, 20, "{run}");
     assert_ne!(run.object["gpus"][0]["verdict"], "trusted");
     assert_eq!(run.object["gpus"][0]["verdict"], run.object["result"]);

@@ -9,6 +9,9 @@
 mod linux_support;
 
 use linux_support::guest::Guest;
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -187,4 +190,36 @@ fn randomness_comes_from_the_device_and_the_console_has_a_socket() {
         assert_ne!(lines.read_line(&mut heard).unwrap(), 0, "the console is gone");
     }
     guest.end(PATIENCE);
+}
+
+#[test]
+#[ignore = "needs a KVM that boots Linux: cargo rig linux"]
+fn a_terminal_is_the_guests_console_both_ways_and_is_given_back() {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let terminal = rustix::fs::open(name.as_c_str(), flags, Mode::empty()).unwrap();
+    let modes = || tcgetattr(&terminal).unwrap().local_modes;
+    let (before, mut master) = (modes(), fs::File::from(master));
+
+    let script = "echo say a word; read word; echo heard $word; sleep 1000";
+    let mut guest = Guest::start_on(&terminal, script);
+    let mut seen = String::new();
+    let mut wait_for = |word: &str, master: &mut fs::File| {
+        let mut bytes = [0; 256];
+        while !seen.contains(word) {
+            let count = master.read(&mut bytes).unwrap();
+            seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    };
+    wait_for("say a word", &mut master);
+    assert!(!modes().contains(LocalModes::ICANON), "letter by letter");
+    master.write_all(b"sesame\n").unwrap();
+    wait_for("heard sesame", &mut master);
+    // Ctrl-C is the launcher's.
+    master.write_all(b"\x03").unwrap();
+    assert_eq!(guest.wait(PATIENCE).code(), Some(130));
+    assert_eq!(modes(), before);
 }

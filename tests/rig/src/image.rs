@@ -27,6 +27,9 @@ pub(crate) enum Error {
     Libraries(#[from] libraries::Error),
     #[error(transparent)]
     Modules(#[from] modules::Error),
+    /// A program that the rig does not have.
+    #[error("the rig has no program {0}: mend the suite's row")]
+    NoHelper(&'static str),
     /// The rig cannot pack itself.
     #[error("the rig cannot find its own executable")]
     Itself(#[source] io::Error),
@@ -60,6 +63,8 @@ pub(crate) enum Reading {
     Harness,
     /// Exit code 0 is a pass.
     ExitCode,
+    /// The same, and standard output is shown.
+    Measurement,
 }
 
 /// An initramfs, and what is to happen in it.
@@ -80,13 +85,26 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
     if suite.agent {
         packing.tree.host_file("bin/ravelin-agent", &artifacts::agent()?)?;
     }
+    if !suite.helpers.is_empty() {
+        let own = artifacts::binaries("ravelin-rig")?;
+        for name in suite.helpers {
+            let path = own.get(*name).ok_or(Error::NoHelper(name))?;
+            packing.tree.host_file(&format!("bin/{name}"), path)?;
+            packing.libraries(path)?;
+        }
+    }
     if !choice.command.is_empty() {
-        packing.command("the command", choice.command.clone());
+        packing.command("the command", choice.command.clone(), Reading::ExitCode);
     }
     for work in suite.work {
         match work {
             Work::Command { name, command } => {
-                packing.command(name, command.iter().map(ToString::to_string).collect());
+                let command = command.iter().map(ToString::to_string).collect();
+                packing.command(name, command, Reading::ExitCode);
+            }
+            Work::Measurement { name, command } => {
+                let command = command.iter().map(ToString::to_string).collect();
+                packing.command(name, command, Reading::Measurement);
             }
             Work::OnlyHere { package, target } => {
                 for test in artifacts::test(package, target)? {
@@ -113,6 +131,9 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
             packing.program(&path)?;
             packing.tree.symlink(&format!("bin/{name}"), &path.to_string_lossy())?;
         }
+    }
+    for file in suite.program_files {
+        packing.tree.host_file(file, Path::new(file))?;
     }
     for file in suite.files {
         let path = workspace::root().join(file);
@@ -189,7 +210,7 @@ impl Packing {
             .collect()
     }
 
-    fn command(&mut self, name: &str, command: Vec<String>) {
+    fn command(&mut self, name: &str, command: Vec<String>, reading: Reading) {
         let job = Job {
             name: name.to_owned(),
             command,
@@ -197,7 +218,7 @@ impl Packing {
             environment: Vec::new(),
             limit: LIMIT,
         };
-        self.jobs.push((job, Reading::ExitCode));
+        self.jobs.push((job, reading));
     }
 
     fn test(

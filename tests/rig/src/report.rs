@@ -83,6 +83,9 @@ impl Report {
             job.name,
             style(format!("{took:.1} s")).dim()
         ));
+        for line in job.result() {
+            self.line(&format!("      {line}"));
+        }
         if let Some(trouble) = job.trouble() {
             let tail = job.output.len().saturating_sub(SHOWN);
             for (_, line) in &job.output[tail..] {

@@ -22,6 +22,8 @@ pub(crate) struct Suite {
     pub(crate) files: &'static [&'static str],
     /// Whether the machine has the agent, in `/bin`, for the images of its guests.
     pub(crate) agent: bool,
+    /// Programs of the rig's own that jobs run or give to their guests, in `/bin`.
+    pub(crate) helpers: &'static [&'static str],
     /// Kernels for guests of the machine: each at `/rig/guests/SERIES`, as the cache has it.
     pub(crate) guests: &'static [Kernel],
     /// Modules for those guests, besides those that they need: at `/rig/guests/SERIES/modules`, named
@@ -29,6 +31,9 @@ pub(crate) struct Suite {
     pub(crate) guest_modules: &'static [&'static str],
     /// Programs of the host's that jobs run, with their libraries.
     pub(crate) programs: &'static [&'static str],
+    /// Files of the host's that those programs read, by absolute path; a symbolic link's is its
+    /// target's.
+    pub(crate) program_files: &'static [&'static str],
     pub(crate) work: &'static [Work],
 }
 
@@ -49,10 +54,12 @@ pub(crate) enum Work {
     },
     /// A command that must exit with 0. Its program is one of package `ravelin`'s, or busybox's.
     Command { name: &'static str, command: &'static [&'static str] },
+    /// The same, and what it writes on standard output is for the user.
+    Measurement { name: &'static str, command: &'static [&'static str] },
 }
 
 /// How long one test program or command may take: emulated KVM is slow, but not that slow.
-pub(crate) const LIMIT: Duration = Duration::from_secs(600);
+pub(crate) const LIMIT: Duration = Duration::from_secs(1200);
 
 /// The machine that suites have unless they say otherwise.
 const MACHINE: Machine =
@@ -79,9 +86,11 @@ pub(crate) const SHELL: Suite = Suite {
     modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "tun", "vhost_vsock"],
     files: &[],
     agent: true,
+    helpers: &[],
     guests: &[Kernel::Stock6_1],
     guest_modules: GUEST_MODULES,
     programs: &[],
+    program_files: &[],
     work: &[],
 };
 
@@ -95,9 +104,11 @@ pub(crate) const SUITES: &[Suite] = &[
         modules: KVM,
         files: &["resources/reference-values"],
         agent: false,
+        helpers: &[],
         guests: &[],
         guest_modules: &[],
         programs: &[],
+        program_files: &[],
         work: &[
             Work::Command {
                 name: "the main job, platform emulated",
@@ -119,9 +130,11 @@ pub(crate) const SUITES: &[Suite] = &[
         modules: &["kvm-amd", "tun"],
         files: &[],
         agent: true,
-        guests: &[Kernel::Stock6_1, Kernel::Stock6_12],
+        helpers: &["rogue-driver"],
+        guests: &[Kernel::Stock6_1, Kernel::Stock6_12, Kernel::Stock7_2],
         guest_modules: GUEST_MODULES,
         programs: &["mke2fs", "socat"],
+        program_files: &[],
         work: &[
             Work::OnlyHere { package: "ravelin", target: "linux" },
             Work::OnlyHere { package: "ravelin", target: "linux_devices" },
@@ -140,12 +153,50 @@ pub(crate) const SUITES: &[Suite] = &[
         modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "virtio_pci"],
         files: &[],
         agent: false,
+        helpers: &[],
         guests: &[],
         guest_modules: &[],
         programs: &[],
+        program_files: &[],
         work: &[
             Work::OnlyHere { package: "ravelin", target: "vfio" },
             Work::OnlyHere { package: "ravelin", target: "vfio_bad_input" },
+        ],
+    },
+    Suite {
+        name: "boot-bench",
+        about: "A stock kernel's time to user space and the VMM's memory, beside QEMU's microvm",
+        kernels: &[Kernel::Stock6_1],
+        machine: MACHINE,
+        modules: KVM,
+        files: &[],
+        agent: false,
+        helpers: &["boot-bench"],
+        guests: &[Kernel::Stock6_1],
+        guest_modules: &[],
+        programs: &["qemu-system-x86_64"],
+        program_files: &["/usr/share/qemu/bios-microvm.bin", "/usr/share/qemu/kvmvapic.bin"],
+        work: &[
+            Work::Measurement {
+                name: "a bzImage",
+                command: &[
+                    "boot-bench",
+                    "--json",
+                    "--check",
+                    "--kernel",
+                    "/rig/guests/6.1/vmlinuz",
+                ],
+            },
+            Work::Measurement {
+                name: "an ELF image",
+                command: &[
+                    "boot-bench",
+                    "--json",
+                    "--check",
+                    "--kernel",
+                    "/rig/guests/6.1/vmlinux",
+                ],
+            },
         ],
     },
 ];

@@ -2,14 +2,13 @@
 
 use super::{BUSYBOX, KERNELS, initramfs};
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const SERIES: &str = "6.1";
-/// Libraries of the programs that a guest is given: the rig has no others.
-const LIBRARIES: [&str; 2] = ["/lib/x86_64-linux-gnu", "/lib64"];
 const SOCAT: &str = "/usr/bin/socat";
 
 /// A guest whose VMM is a process of its own.
@@ -26,26 +25,18 @@ impl Guest {
 
     /// The same by a command in front of the launcher's.
     pub fn start_in(wrap: &[&str], options: &[&str], script: &str) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let initrd = place.path().join("initrd");
-        fs::write(&initrd, with_drivers(script)).unwrap();
-        let kernel = Path::new(KERNELS).join(SERIES).join("vmlinuz");
+        let (mut command, place) = launcher(wrap, script);
         let console = format!("file={}", place.path().join("console").display());
-        let mut words: Vec<&str> = wrap.to_vec();
-        words.extend([env!("CARGO_BIN_EXE_ravelin"), "run", "--json", "--platform", "emulated"]);
-        words.extend(["--name", "guest", "--gpu", "none", "--memory", "512MiB", "--cpus", "2"]);
-        words.extend(["--kernel", kernel.to_str().unwrap(), "--initrd", initrd.to_str().unwrap()]);
-        words.extend(["--cmdline", "console=ttyS0 panic=-1 quiet", "--serial", &console]);
-        words.extend(options);
-        let child = Command::new(words[0])
-            .args(&words[1..])
-            .env("RAVELIN_RUNTIME_DIR", place.path().join("r"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(fs::File::create(place.path().join("errors")).unwrap()))
-            .spawn()
-            .unwrap();
-        Self { child, place }
+        command.args(["--json", "--serial", &console]).args(options).stdout(Stdio::null());
+        Self { child: command.spawn().unwrap(), place }
+    }
+
+    /// The same with this terminal as the guest's console, and as the launcher's own.
+    pub fn start_on(terminal: &OwnedFd, script: &str) -> Self {
+        let end = || Stdio::from(terminal.try_clone().unwrap());
+        let (mut command, place) = launcher(&[BUSYBOX, "setsid", "-c"], script);
+        command.args(["--serial", "stdio"]).stdin(end()).stdout(end());
+        Self { child: command.spawn().unwrap(), place }
     }
 
     /// A launch beside this one that is to be refused.
@@ -87,6 +78,11 @@ impl Guest {
         }
     }
 
+    /// The VMM's process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the VMM as a crash would, and returns what the console had.
     pub fn kill(mut self) -> String {
         self.child.kill().unwrap();
@@ -94,21 +90,47 @@ impl Guest {
         self.console()
     }
 
-    /// Waits until the guest has powered off, and returns the console.
-    pub fn end(mut self, patience: Duration) -> String {
+    /// Waits until the VMM has ended.
+    pub fn wait(&mut self, patience: Duration) -> ExitStatus {
         let begin = Instant::now();
-        let status = loop {
+        loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
+                return status;
             }
             let late = begin.elapsed() > patience;
             assert!(!late, "the guest does not end: {}\n{}", self.errors(), self.console());
             std::thread::sleep(Duration::from_millis(20));
-        };
+        }
+    }
+
+    /// Waits until the guest has powered off, and returns the console.
+    pub fn end(mut self, patience: Duration) -> String {
+        let status = self.wait(patience);
         let console = self.console();
         assert!(status.success(), "{status}: {}\n{console}", self.errors());
         console
     }
+}
+
+/// The launcher behind a command, without a console yet, and the directory for its files.
+fn launcher(wrap: &[&str], script: &str) -> (Command, tempfile::TempDir) {
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let initrd = place.path().join("initrd");
+    fs::write(&initrd, with_drivers(script)).unwrap();
+    let errors = fs::File::create(place.path().join("errors")).unwrap();
+    let kernel = Path::new(KERNELS).join(SERIES).join("vmlinuz");
+    let words = wrap.iter().copied().chain([env!("CARGO_BIN_EXE_ravelin"), "run"]);
+    let words: Vec<&str> = words.collect();
+    let mut command = Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .args(["--platform", "emulated", "--name", "guest", "--gpu", "none", "--cpus", "2"])
+        .args([Path::new("--kernel"), &kernel, Path::new("--initrd"), &initrd])
+        .args(["--cmdline", "console=ttyS0 panic=-1 quiet"])
+        .env("RAVELIN_RUNTIME_DIR", place.path().join("r"))
+        .stderr(Stdio::from(errors));
+    (command, place)
 }
 
 impl Drop for Guest {
@@ -121,27 +143,11 @@ impl Drop for Guest {
 
 /// Drivers, programs with their libraries, and the script behind them.
 fn with_drivers(script: &str) -> Vec<u8> {
-    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
-    let mut add = |path: &Path| {
-        let name = path.strip_prefix("/").unwrap().to_str().unwrap();
-        files.push((name.into(), fs::read(path).unwrap()));
-    };
-    add(Path::new(SOCAT));
-    let mut modules = Vec::new();
-    let drivers = format!("{KERNELS}/{SERIES}/modules");
-    for directory in LIBRARIES.into_iter().chain([drivers.as_str()]) {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() {
-                add(&path);
-                if path.extension().is_some_and(|extension| extension == "ko") {
-                    modules.push(path.to_str().unwrap().to_owned());
-                }
-            }
-        }
-    }
-    modules.sort();
-    let insert: String = modules.iter().map(|path| format!("insmod {path}\n")).collect();
+    let modules = initramfs::files_in(&Path::new(KERNELS).join(SERIES).join("modules"));
+    let insert: String =
+        modules.iter().map(|path| format!("insmod {}\n", path.display())).collect();
+    let mut files = initramfs::program(SOCAT);
+    files.extend(modules.iter().map(|path| initramfs::file(path)));
     let script = format!(
         "{BUSYBOX} --install -s /bin\nexport PATH=/bin:/usr/bin\n\
          mount -t devtmpfs dev /dev\n{insert}ip link set lo up\n{script}\n"

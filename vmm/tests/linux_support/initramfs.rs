@@ -5,7 +5,30 @@ use cpio::newc::{Builder, ModeFileType, trailer};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Libraries of the programs that a guest is given: the rig has no others.
+const LIBRARIES: [&str; 2] = ["/lib/x86_64-linux-gnu", "/lib64"];
+
+/// A program at its path, with libraries enough.
+pub fn program(path: &str) -> Vec<(String, Vec<u8>)> {
+    let libraries = LIBRARIES.iter().flat_map(|directory| files_in(Path::new(directory)));
+    libraries.chain([PathBuf::from(path)]).map(|path| file(&path)).collect()
+}
+
+/// The files in a directory, in order.
+pub fn files_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
+/// A file of the rig's, at the same path in a guest.
+pub fn file(path: &Path) -> (String, Vec<u8>) {
+    let name = path.strip_prefix("/").unwrap().to_str().unwrap();
+    (name.into(), fs::read(path).unwrap())
+}
 
 /// Busybox, the script, and files by path without the first slash.
 pub fn of(script: &str, files: &[(String, Vec<u8>)]) -> Vec<u8> {

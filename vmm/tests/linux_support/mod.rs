@@ -35,6 +35,8 @@ pub struct Boot<'a> {
     pub cpus: u8,
     pub memory: &'a str,
     pub gpus: &'a [&'a str],
+    /// More words on the kernel's command line.
+    pub words: &'a str,
 }
 
 /// What came of it.
@@ -53,28 +55,34 @@ impl Boot<'static> {
             Image::Elf => "vmlinux",
         };
         let kernel = Path::new(KERNELS).join(series).join(file);
-        Self { kernel, platform: "none", cpus: 1, memory: "256MiB", gpus: &["none"] }
+        Self { kernel, platform: "none", cpus: 1, memory: "256MiB", gpus: &["none"], words: "" }
     }
 }
 
 impl Boot<'_> {
     /// Boots, with `script` as all that user space does.
     pub fn run(&self, script: &str) -> Run {
-        self.run_initrd(&initramfs::of(script, &[]), "")
+        self.run_initrd(&initramfs::of(script, &[]))
     }
 
-    /// Boots this initramfs, with more words on the command line.
-    pub fn run_initrd(&self, initrd: &[u8], words: &str) -> Run {
+    /// The same with a program of the rig's, which the script finds at its path.
+    pub fn run_with(&self, program: &str, script: &str) -> Run {
+        self.run_initrd(&initramfs::of(script, &initramfs::program(program)))
+    }
+
+    /// Boots this initramfs.
+    pub fn run_initrd(&self, initrd: &[u8]) -> Run {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(path("initrd"), initrd).unwrap();
+        let words = format!("console=ttyS0 panic=-1 random.trust_cpu=on {}", self.words);
         let mut command = Command::new(env!("CARGO_BIN_EXE_ravelin"));
         command
             .args(["run", "--json", "--platform", self.platform, "--memory", self.memory])
             .args(["--cpus", &self.cpus.to_string()])
             .args(["--kernel", self.kernel.to_str().unwrap(), "--initrd", &path("initrd")])
-            .args(["--cmdline", &format!("console=ttyS0 panic=-1 random.trust_cpu=on {words}")])
+            .args(["--cmdline", &words])
             .args(["--serial", &format!("file={}", path("console"))])
             .env("RAVELIN_RUNTIME_DIR", path("r"));
         for gpu in self.gpus {

@@ -88,13 +88,21 @@ impl JobRecord {
         let good = matches!(self.ended, Some((Ending::Exit(0), _)));
         let counted = match self.reading {
             Reading::Harness => libtest::tally(self.output.iter().map(|(_, line)| line.as_str())),
-            Reading::ExitCode => good.then_some(Tally { passed: 1, failed: 0, skipped: 0 }),
+            Reading::ExitCode | Reading::Measurement => {
+                good.then_some(Tally { passed: 1, failed: 0, skipped: 0 })
+            }
         };
         let mut tally = counted.unwrap_or_default();
         if tally.failed == 0 && (!good || counted.is_none()) {
             tally.failed = 1;
         }
         tally
+    }
+
+    /// What a measurement has to say.
+    pub(crate) fn result(&self) -> impl Iterator<Item = &str> {
+        let lines = self.output.iter().filter(|(stream, _)| *stream == Stream::Out);
+        lines.filter(|_| self.reading == Reading::Measurement).map(|(_, line)| line.as_str())
     }
 
     /// In words, for a job that did not end well.
