@@ -14,6 +14,8 @@ pub mod device;
 pub mod dma;
 pub mod events;
 pub mod face;
+#[cfg(test)]
+mod fake;
 pub mod hardware;
 pub mod interrupts;
 mod iommu;

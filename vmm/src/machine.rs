@@ -5,6 +5,7 @@
 //! by device.
 
 pub mod gpu;
+pub mod locked_memory;
 pub mod peripherals;
 pub mod profile;
 

@@ -259,6 +259,10 @@ impl VfioDevice {
 
     /// Follows the command, BAR and message registers.
     fn follow(&self, state: &mut State) {
+        // A slot over memory that is off would be a fault of the VMM's.
+        if state.config.word(COMMAND) & COMMAND_MEMORY == 0 {
+            self.follow_bars(state, false);
+        }
         self.follow_command(state);
         self.follow_bars(state, true);
         self.interrupts.follow(self.wanted(&state.config));
@@ -466,3 +470,6 @@ fn follow_pages(pages: &PageStateMap, mappings: &Arc<DmaMappings>) -> Result<(),
         _ => Err(Error::Map(reason)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -188,7 +188,7 @@ fn of_gpu(error: &gpu::Error) -> ExitCode {
             | attach::Error::NoInterface
             | attach::Error::Refused { .. } => ExitCode::DeviceUnusable,
         },
-        Error::Device(device::Error::Memlock { .. }) => ExitCode::LockedMemory,
+        Error::Memlock(_) | Error::Device(device::Error::Memlock { .. }) => ExitCode::LockedMemory,
         Error::Device(_) => ExitCode::DeviceUnusable,
     }
 }

@@ -1,10 +1,11 @@
 //! A VM's GPU, whichever kind: the model in this process, or a device of the host's.
 
-use super::profile;
+use super::{locked_memory, profile};
 use crate::config::{ApmSpec, GpuSpec, VfioSpec};
 use crate::vm::{self, Vm};
 use ravelin_devices::apm::{self, ApmDevice};
 use ravelin_devices::dma_gate::DmaGate;
+use ravelin_devices::page_state::PAGE_SIZE;
 use ravelin_devices::pci::bus::Function;
 use ravelin_devices::vfio::attach::{self, attach};
 use ravelin_devices::vfio::bars::Block;
@@ -28,6 +29,9 @@ pub enum Error {
     /// A device of the host's cannot be given to a guest.
     #[error(transparent)]
     Device(#[from] device::Error),
+    /// Too little memory may be locked.
+    #[error(transparent)]
+    Memlock(#[from] locked_memory::TooLittle),
     /// Its profile cannot be used.
     #[error(transparent)]
     Profile(#[from] profile::Error),
@@ -88,6 +92,7 @@ fn power_on(vm: &Vm, index: usize, spec: &ApmSpec, window: bool) -> Result<Arc<A
 fn pass(devices: &device::Vm, spec: &VfioSpec) -> Result<Arc<VfioDevice>, Error> {
     let sysfs = Sysfs::default();
     let attached = attach(spec.device.0, &sysfs)?;
+    locked_memory::check(devices.pages.shared_pages().saturating_mul(PAGE_SIZE))?;
     let mut blocks: Vec<Block> = profile::blocks(spec.profile.as_deref(), &*attached.hardware)?;
     blocks.extend(spec.block.iter().cloned());
     Ok(VfioDevice::new(attached, &blocks, devices.clone())?)
