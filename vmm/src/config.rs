@@ -107,6 +107,16 @@ pub enum Error {
         /// How it is written.
         form: &'static str,
     },
+    /// A disk or a tap that cannot be had twice.
+    #[error("{option} {text:?} is given twice: drop one of the two{or}")]
+    Twice {
+        /// Which option.
+        option: &'static str,
+        /// What is given twice.
+        text: String,
+        /// What else can be done.
+        or: &'static str,
+    },
     /// More disks and network cards than the bus takes.
     #[error("{0} disks and network cards: give at most {MAX_PERIPHERALS}")]
     PeripheralCount(usize),
@@ -235,11 +245,31 @@ impl VmSpec {
         if peripherals > MAX_PERIPHERALS {
             return Err(Error::PeripheralCount(peripherals));
         }
+        self.check_distinct()?;
         self.vsock.as_ref().map_or(Ok(()), VsockSpec::check)?;
         match self.images {
             Some(_) => Err(Error::Mismatch("--images", "the built-in guest, not with --kernel")),
             None => Ok(()),
         }
+    }
+
+    /// A disk that somebody writes is nobody else's, and a tap has one end.
+    fn check_distinct(&self) -> Result<(), Error> {
+        for (index, disk) in self.disks.iter().enumerate() {
+            let same = |other: &&DiskSpec| other.path == disk.path;
+            let earlier = self.disks[..index].iter().find(same);
+            if earlier.is_some_and(|other| !(other.readonly && disk.readonly)) {
+                let (text, or) = (disk.path.display().to_string(), ", or give both readonly=on");
+                return Err(Error::Twice { option: "--disk", text, or });
+            }
+        }
+        for (index, net) in self.nets.iter().enumerate() {
+            if self.nets[..index].iter().any(|other| other.tap == net.tap) {
+                let (text, or) = (net.tap.clone(), ", or make another tap");
+                return Err(Error::Twice { option: "--net", text, or });
+            }
+        }
+        Ok(())
     }
 
     fn check_builtin(&self) -> Result<(), Error> {
@@ -365,9 +395,14 @@ mod platform_name {
     }
 }
 
-/// An error text of several lines as one.
+/// An error text of several lines as one, cut where it shows a file that is no text.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    const LONGEST: usize = 500;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ...", &line[..end]),
+        None => line,
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panics")]
 
+use ravelin_devices::virtio::block::disk::Disk;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -75,7 +76,7 @@ fn words_that_describe_no_vm() {
         (&["run", "--gpu", "apm,memory=0"], 7, "at least 8MiB"),
         (&["run", "--gpu", "apm,memory=many"], 6, "GPU memory \"many\""),
         (&["run", "--gpu", "apm,memory=64TiB"], 8, "at most 1TiB"),
-        (&["run", "--gpu", "h100"], 9, "the only kind of GPU is apm"),
+        (&["run", "--gpu", "h100"], 9, "the kinds of GPU are apm and vfio"),
         (&["run", "--gpu", "apm,colour=red"], 9, "a GPU has no \"colour\""),
         (&["run", "--gpu", "apm,mode=half"], 9, "on|off|devtools"),
         (&["run", "--name", "../a"], 10, "no name for a VM"),
@@ -192,6 +193,88 @@ fn linux_that_cannot_be_booted() {
     let wide = file("wide", &wide);
     let small = [&["run", "--kernel", &wide, "--memory", "64M"][..], &none].concat();
     refused(&place.launcher(&small), 7, "give it more --memory");
+    assert!(place.is_clean());
+}
+
+#[test]
+fn devices_that_cannot_be_had() {
+    let place = Place::new();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("vmlinuz"), bzimage()).unwrap();
+    for (name, length) in [("disk", 1 << 20), ("odd", 1000), ("empty", 0)] {
+        fs::File::create(path(name)).unwrap().set_len(length).unwrap();
+    }
+    fs::create_dir(path("directory")).unwrap();
+    // A pipe that nobody writes to is refused, and not waited for.
+    assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+    let held = Disk::open(Path::new(&path("disk")), true).unwrap();
+    let file = |name: &str| format!("path={}", path(name));
+    let [disk, read_only] = ["", ",readonly=on"].map(|how| format!("{}{how}", file("disk")));
+    let socket = |name: &str| format!("cid=3,socket={}", path(name));
+    let serial = |name: &str| format!("file={}", path(name));
+    for (arguments, code, advice) in [
+        (&["--disk", &file("absent")][..], 27, "make one with `truncate"),
+        (&["--disk", &file("directory")], 27, "give a raw image"),
+        (&["--disk", &format!("{},readonly=on", file("directory"))], 27, "give a raw image"),
+        (&["--disk", &format!("{},readonly=on", file("pipe"))], 27, "give a raw image"),
+        (&["--disk", "path=/dev/null"], 27, "give a raw image"),
+        (&["--disk", &file("odd")], 27, "has 1000 bytes: give a multiple of 512"),
+        (&["--disk", &file("empty")], 27, "has 0 bytes"),
+        (&["--disk", &disk], 27, "in use by another VM"),
+        (&["--disk", &disk, "--disk", &disk], 27, "is given twice"),
+        (&["--disk", &read_only, "--disk", &disk], 27, "give both readonly=on"),
+        (&["--net", "tap=ravelin-none"], 28, "make it with `ip tuntap"),
+        (&["--net", "tap=a-name-too-long-for-it"], 28, "1 to 15 characters"),
+        (&["--net", "tap=ravelin-none", "--net", "tap=ravelin-none"], 28, "is given twice"),
+        (&["--vsock", "cid=1"], 29, "from 3"),
+        (&["--vsock", "cid=4294967295"], 29, "to 4294967294"),
+        (&["--vsock", &socket("no/where")], 29, "its directory must be there"),
+        (&["--vsock", &socket("disk")], 29, "is there already"),
+        (&["--serial", &serial("no/where")], 26, "check the path"),
+        (&["--serial", &serial("directory")], 26, "check the path"),
+        (&["--initrd", &path("pipe")], 19, "cannot read the initrd"),
+        (&["--initrd", &path("directory")], 19, "cannot read the initrd"),
+        (&["--gpu", "none", "--gpu", "apm"], 9, "none stands alone"),
+        (&["--gpu", ""], 9, "kind"),
+        (&["--memory", "1.5G"], 6, "write a number and a unit"),
+        (&["--memory", "257M"], 7, "no multiple of 2MiB"),
+        (&["--memory", ""], 6, "write a number and a unit"),
+    ] {
+        let kernel = ["run", "--kernel", &path("vmlinuz")];
+        refused(&place.launcher(&[&kernel[..], arguments].concat()), code, advice);
+    }
+    refused(&place.launcher(&["run", "--kernel", &path("pipe")]), 18, "neither a bzImage nor");
+    drop(held);
+    assert!(place.is_clean());
+}
+
+#[test]
+fn a_file_that_describes_no_vm() {
+    let place = Place::new();
+    let file = place.path().join("vm.toml");
+    let shown = |text: &[u8], advice: &str| {
+        fs::write(&file, text).unwrap();
+        let output = place.launcher(&["run", "--config", file.to_str().unwrap()]);
+        refused(&output, 13, advice);
+        // However long the file, the line is one that can be read.
+        assert!(output.stderr.len() < 4096, "{} bytes", output.stderr.len());
+    };
+    for (text, advice) in [
+        ("memory = \"1GiB\"\nmemroy = \"2GiB\"", "unknown field `memroy`"),
+        ("cpus = \"four\"", "expected u8"),
+        ("cpus = 300", "300"),
+        ("memory = 1.5", "a number of bytes"),
+        ("[[gpus]]\nmodel = \"h100\"", "h100"),
+        ("[[disks]]\npath = \"d\"\nreadonly = \"on\"", "expected a boolean"),
+        ("[[disks]]", "path"),
+        ("[[nets]]\ntap = 1", "expected a string"),
+        ("[vsock]\ncid = -1", "-1"),
+        ("[", "line 1"),
+    ] {
+        shown(text.as_bytes(), advice);
+    }
+    shown(&[0; 1 << 20], "line 1");
+    shown(&[0xff, 0xfe], "UTF-8");
     assert!(place.is_clean());
 }
 

@@ -19,7 +19,7 @@ pub enum Error {
     #[error("socket {0:?} is there already: remove it, or give another path")]
     Exists(PathBuf),
     /// It cannot be made.
-    #[error("cannot listen at {0:?}")]
+    #[error("cannot listen at {0:?}: its directory must be there, and yours to write")]
     Listen(PathBuf, #[source] io::Error),
 }
 

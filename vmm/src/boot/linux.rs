@@ -19,6 +19,7 @@ use memory_map::MemoryMap;
 use placement::Placement;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
 
@@ -174,10 +175,15 @@ impl Linux {
     }
 }
 
+/// Opens a file for reading; a pipe, which is none, is not waited for.
+fn open(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
 impl Initrd {
     fn open(path: &Path) -> Result<Self, Error> {
         let unreadable = |error| Error::ReadInitrd(path.into(), error);
-        let file = File::open(path).map_err(unreadable)?;
+        let file = open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
             return Err(unreadable(io::Error::other("it is no file")));

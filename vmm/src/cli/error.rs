@@ -140,8 +140,11 @@ fn of_config(error: &config::Error) -> ExitCode {
         config::Error::Memory(_) => ExitCode::SizeUnreadable,
         config::Error::Cpus(_) => ExitCode::BadCpus,
         config::Error::Serial(_) => ExitCode::BadSerial,
-        config::Error::Device { option: "--disk", .. } => ExitCode::BadDisk,
-        config::Error::Device { option: "--net", .. } => ExitCode::BadNet,
+        config::Error::Device { option: "--disk", .. }
+        | config::Error::Twice { option: "--disk", .. } => ExitCode::BadDisk,
+        config::Error::Device { option: "--net", .. } | config::Error::Twice { .. } => {
+            ExitCode::BadNet
+        }
         config::Error::Device { .. } => ExitCode::BadVsock,
         config::Error::PeripheralCount(_) => ExitCode::Usage,
         config::Error::File(_) => ExitCode::BadFile,

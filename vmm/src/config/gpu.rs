@@ -153,8 +153,11 @@ impl FromStr for GpuSpec {
             Some(("apm", words)) => Self::Apm(words.parse()?),
             _ if text.starts_with("vfio=") => Self::Vfio(text.parse()?),
             _ => {
-                let problem = "the kinds of GPU are apm and vfio".into();
-                return Err(Error::Gpu { text: text.into(), problem });
+                let problem = match text {
+                    "none" => "none stands alone",
+                    _ => "the kinds of GPU are apm and vfio",
+                };
+                return Err(Error::Gpu { text: text.into(), problem: problem.into() });
             }
         };
         spec.check()?;

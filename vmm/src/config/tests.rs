@@ -131,7 +131,10 @@ fn linux_is_described_by_a_file_too() {
     let small = VmSpec { memory: Size::mib(128), ..spec.clone() };
     assert!(matches!(small.check(), Err(Error::SizeTooSmall { .. })));
     assert_eq!(VmSpec { platform: Platform::None, ..small }.check(), Ok(()));
-    let crowd = VmSpec { disks: vec![spec.disks[0].clone(); 16], ..spec.clone() };
+    let crowd = VmSpec {
+        disks: vec![DiskSpec { readonly: true, ..spec.disks[0].clone() }; 16],
+        ..spec.clone()
+    };
     assert_eq!(crowd.check(), Err(Error::PeripheralCount(17)));
     let host = VmSpec { vsock: Some(VsockSpec { cid: 2, socket: None }), ..spec.clone() };
     assert!(matches!(host.check(), Err(Error::Device { option: "--vsock", .. })));

@@ -7,7 +7,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a sector, whatever the file is made of.
@@ -56,16 +56,17 @@ impl Disk {
     /// It is missing, in use, out of reach or no disk.
     pub fn open(path: &Path, read_only: bool) -> Result<Self, Error> {
         let other = |error| Error::Open(path.into(), error);
-        let mut file = OpenOptions::new().read(true).write(!read_only).open(path).map_err(
-            |error| match error.kind() {
-                io::ErrorKind::NotFound => Error::Missing(path.into()),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    Error::Permission(path.into())
-                }
-                io::ErrorKind::IsADirectory => Error::Kind(path.into()),
-                _ => other(error),
-            },
-        )?;
+        let mut options = OpenOptions::new();
+        // A pipe would be waited for, and is no disk.
+        options.read(true).write(!read_only).custom_flags(libc::O_NONBLOCK);
+        let mut file = options.open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::Missing(path.into()),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Error::Permission(path.into())
+            }
+            io::ErrorKind::IsADirectory => Error::Kind(path.into()),
+            _ => other(error),
+        })?;
         let kind = file.metadata().map_err(other)?.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             return Err(Error::Kind(path.into()));

@@ -67,7 +67,7 @@ impl Kernel {
     /// Recognises a kernel.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let unreadable = |error| Error::ReadKernel(path.into(), error);
-        let file = File::open(path).map_err(unreadable)?;
+        let file = super::open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
             return Err(Error::NotAKernel);
