@@ -22,6 +22,7 @@ use igvm_defs::{
 use ravelin_snp::ghcb::PAGE_SIZE;
 use ravelin_snp::vmsa;
 use std::collections::HashMap;
+use std::ops::Range;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// "IGVM", how each file begins.
@@ -30,6 +31,9 @@ pub const MAGIC: [u8; 4] = *b"IGVM";
 const MASK: u32 = 1;
 /// Most bytes of a parameter area, far above any.
 const LARGEST_AREA: u64 = 16 << 20;
+
+/// Most bytes of one statement of required memory.
+const LARGEST_RANGE: u64 = 2 << 30;
 
 /// Why a file is no image.
 #[derive(Debug, thiserror::Error)]
@@ -60,20 +64,11 @@ pub enum Error {
     Unwritable(&'static str),
 }
 
-/// What a file says besides its image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loaded {
-    /// The image.
-    pub image: Image,
-    /// Memory that must be there, as address and bytes, besides that of the pages.
-    pub required_memory: Vec<(u64, u64)>,
-}
-
 /// The image in a file.
 ///
 /// # Errors
 /// The bytes are no IGVM file for SNP, or ask for what cannot be done here.
-pub fn read(file: &[u8]) -> Result<Loaded, Error> {
+pub fn read(file: &[u8]) -> Result<Image, Error> {
     check_lengths(file)?;
     let file = IgvmFile::new_from_binary(file, Some(IsolationType::Snp)).map_err(Error::Broken)?;
     let snp = file.platforms().iter().map(|IgvmPlatformHeader::SupportedPlatform(one)| one);
@@ -114,7 +109,7 @@ struct Reader {
     pages: Vec<Page>,
     vcpus: Vec<Option<Box<PageBytes>>>,
     areas: HashMap<u32, Vec<u8>>,
-    required: Vec<(u64, u64)>,
+    required: Vec<Range<u64>>,
     id_block: Option<Directive>,
 }
 
@@ -135,7 +130,12 @@ impl Reader {
             }
             Directive::ParameterInsert(insert) => self.insert(insert)?,
             Directive::RequiredMemory { gpa, number_of_bytes, .. } => {
-                self.required.push((*gpa, u64::from(*number_of_bytes)));
+                let end = gpa.checked_add(u64::from(*number_of_bytes));
+                let end = end.ok_or(Error::NotSupported("memory beyond all addresses"))?;
+                match self.required.last_mut() {
+                    Some(last) if last.end == *gpa => last.end = end,
+                    _ => self.required.push(*gpa..end),
+                }
             }
             Directive::SnpIdBlock { .. } => self.id_block = Some(directive.clone()),
             // Where a loader would tell the guest of its machine. The guests of Ravelin's images have
@@ -208,7 +208,7 @@ impl Reader {
         Ok(())
     }
 
-    fn finish(self) -> Result<Loaded, Error> {
+    fn finish(self) -> Result<Image, Error> {
         let vcpus = self.vcpus.into_iter().enumerate();
         let vcpus = vcpus.map(|(index, vcpu)| vcpu.ok_or(Error::MissingVcpu(index)));
         let policy = self.policy.unwrap_or(DEFAULT_POLICY);
@@ -217,12 +217,13 @@ impl Reader {
             policy,
             pages: self.pages,
             vcpus: vcpus.collect::<Result<_, _>>()?,
+            required_memory: self.required,
             id_block: id_block.transpose()?.map(Box::new),
         };
         if image.vcpus.is_empty() {
             return Err(Error::MissingVcpu(0));
         }
-        Ok(Loaded { image, required_memory: self.required })
+        Ok(image)
     }
 }
 
@@ -240,7 +241,18 @@ pub fn write(image: &Image) -> Result<Vec<u8>, Error> {
     };
     let policy =
         IgvmInitializationHeader::GuestPolicy { policy: image.policy, compatibility_mask: MASK };
-    let mut directives = Vec::with_capacity(image.pages.len() + image.vcpus.len() + 1);
+    let mut directives = Vec::with_capacity(image.pages.len() + image.vcpus.len() + 3);
+    for range in &image.required_memory {
+        // Whole ranges of less than 4 GiB: the length has 32 bits.
+        for gpa in range.clone().step_by(LARGEST_RANGE as usize) {
+            directives.push(Directive::RequiredMemory {
+                gpa,
+                compatibility_mask: MASK,
+                number_of_bytes: (range.end - gpa).min(LARGEST_RANGE) as u32,
+                vtl2_protectable: false,
+            });
+        }
+    }
     for page in &image.pages {
         directives.push(page_directive(page)?);
     }

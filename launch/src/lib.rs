@@ -18,6 +18,7 @@ use ravelin_snp::ghcb::PAGE_SIZE;
 use ravelin_snp::launch_digest::LaunchDigest;
 pub use ravelin_snp::launch_digest::PageType;
 use ravelin_snp::vmsa;
+use std::ops::Range;
 
 /// The bytes of a page.
 pub type PageBytes = [u8; PAGE_SIZE];
@@ -46,6 +47,8 @@ pub struct Image {
     pub pages: Vec<Page>,
     /// A VMSA page for each vCPU, in the order of the vCPUs. They are put in last, as KVM does it.
     pub vcpus: Vec<Box<PageBytes>>,
+    /// Memory that the guest takes to be there; not measured by itself.
+    pub required_memory: Vec<Range<u64>>,
     /// What the owner has signed, if anything.
     pub id_block: Option<Box<id_block::Signed>>,
 }

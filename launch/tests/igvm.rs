@@ -37,6 +37,7 @@ fn image() -> Image {
             Box::new(Vmsa::reset(0xffff_fff0, 0x00a0_0f11, 1).encode()),
             Box::new(Vmsa::reset(0x80_b004, 0x00a0_0f11, 1).encode()),
         ],
+        required_memory: vec![0..0x20_0000, 4 << 30..7 << 30],
         id_block: None,
     }
 }
@@ -65,9 +66,9 @@ fn what_is_written_is_read_and_has_the_same_digest() {
         image.id_block = id_block.map(|author| Box::new(signed(&image, author)));
         let file = write(&image).unwrap();
         let loaded = read(&file).unwrap();
-        assert_eq!(loaded.image, image);
-        assert_eq!(loaded.image.digest(), image.digest());
-        assert_eq!(write(&loaded.image).unwrap(), file, "the same bytes");
+        assert_eq!(loaded, image);
+        assert_eq!(loaded.digest(), image.digest());
+        assert_eq!(write(&loaded).unwrap(), file, "the same bytes");
     }
 }
 
@@ -77,7 +78,7 @@ fn the_digest_follows_the_files_order() {
     let mut other = image();
     other.pages.swap(0, 1);
     assert_ne!(other.digest(), image().digest());
-    assert_eq!(read(&write(&other).unwrap()).unwrap().image.digest(), other.digest());
+    assert_eq!(read(&write(&other).unwrap()).unwrap().digest(), other.digest());
     let mut zero = image();
     zero.pages[6] = Page { kind: PageType::Zero, address: 0x20_0000, contents: None };
     assert_ne!(zero.digest(), image().digest(), "a page of zeros is not a zero page");
@@ -137,11 +138,11 @@ fn a_parameter_area_becomes_unmeasured_pages() {
         parameter_area_index: 3,
     });
     let loaded = read(&foreign(vec![area, insert, context(0)])).unwrap();
-    let pages: Vec<_> = loaded.image.pages.iter().map(|page| (page.kind, page.address)).collect();
+    let pages: Vec<_> = loaded.pages.iter().map(|page| (page.kind, page.address)).collect();
     assert_eq!(pages, [(PageType::Unmeasured, 0x7000), (PageType::Unmeasured, 0x8000)]);
-    let second = loaded.image.pages[1].contents.as_ref().unwrap();
+    let second = loaded.pages[1].contents.as_ref().unwrap();
     assert_eq!((second[0], second[1]), (9, 0));
-    assert_eq!(loaded.image.policy, DEFAULT_POLICY);
+    assert_eq!(loaded.policy, DEFAULT_POLICY);
 }
 
 #[test]
@@ -214,7 +215,7 @@ proptest! {
             }
         }
         if let Ok(loaded) = read(&with_checksum(file)) {
-            let _ = write(&loaded.image);
+            let _ = write(&loaded);
         }
     }
 }

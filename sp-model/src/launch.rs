@@ -1,8 +1,8 @@
 //! The launch of a guest (ABI, SNP_LAUNCH_START, _UPDATE and _FINISH): pages are put in one by one, each
 //! moves the launch digest on, and what comes out in the end is a guest whose digest is final.
 //!
-//! What is *not* measured here and is on hardware: the state of the vCPUs. There is no VMSA, since the
-//! VMM sets registers through KVM as for any guest.
+//! The state of the vCPUs is measured as on hardware, but by the VMM's word: it puts in the VMSAs that it then
+//! sets registers by, where on hardware the processor starts from the page that was measured.
 
 use crate::{Error, Guest, chip};
 use ravelin_guest_message::secrets::SecretsPage;

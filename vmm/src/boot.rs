@@ -6,15 +6,25 @@
 //! has of firmware. For both, [`long_mode`] is an entry in 64-bit mode, which an SEV guest needs; a
 //! Linux image that has PVH's entry may begin in [`protected_mode`] where nothing is encrypted.
 //!
+//! For a launch that measures, [`state`] is a vCPU's state and [`pages`] memory as it is put in;
+//! [`direct`] makes images of both kinds of guest without starting one, [`igvm`] loads an image that
+//! somebody has made.
+//!
 //! All of it goes to private memory, the VMM's own part below [`image::BASE`].
 
 pub mod acpi;
+pub mod builtin;
+pub mod confidential;
+pub mod direct;
+pub mod igvm;
 pub mod image;
 pub mod linux;
 pub mod long_mode;
+pub mod pages;
 pub mod protected_mode;
 pub mod reset_vector;
 pub mod start_info;
+pub mod state;
 
 use vm_memory::GuestMemoryError;
 
@@ -52,6 +62,9 @@ pub enum Error {
     /// Guest memory is not where the layout says.
     #[error("guest memory cannot be written")]
     Memory(#[from] GuestMemoryError),
+    /// An image cannot be loaded.
+    #[error(transparent)]
+    Igvm(#[from] igvm::Error),
     /// Linux cannot be loaded.
     #[error(transparent)]
     Linux(#[from] linux::Error),

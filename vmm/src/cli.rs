@@ -112,6 +112,9 @@ struct RunArgs {
     /// Number of vCPUs, 1 to 32; the built-in guest uses the first [default: 1]
     #[arg(long, allow_hyphen_values = true, value_name = "N")]
     cpus: Option<String>,
+    /// Boot this image, an IGVM file that `ravelin image build` has made, instead of the built-in guest
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "initrd", "cmdline"])]
+    igvm: Option<PathBuf>,
     /// Boot this Linux kernel, a bzImage or an ELF vmlinux, instead of the built-in guest
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,

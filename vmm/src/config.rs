@@ -146,6 +146,9 @@ pub struct VmSpec {
     pub hugepages: bool,
     /// Number of vCPUs.
     pub cpus: u8,
+    /// An IGVM file, instead of a kernel or the built-in guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub igvm: Option<PathBuf>,
     /// A Linux kernel, bzImage or ELF; the built-in guest where absent.
     pub kernel: Option<PathBuf>,
     /// Linux's initial file system.
@@ -192,6 +195,7 @@ impl Default for VmSpec {
             memory: Size::mib(512),
             hugepages: false,
             cpus: 1,
+            igvm: None,
             kernel: None,
             initrd: None,
             cmdline: None,
@@ -225,15 +229,32 @@ impl VmSpec {
         if !(1..=MAX_CPUS).contains(&self.cpus) {
             return Err(Error::Cpus(self.cpus.to_string()));
         }
-        let least_gpus = if self.kernel.is_some() { 0 } else { 1 };
+        let least_gpus = if self.kernel.is_some() || self.igvm.is_some() { 0 } else { 1 };
         if !(least_gpus..=MAX_GPUS).contains(&self.gpus.len()) {
             return Err(Error::GpuCount(self.gpus.len()));
         }
         self.gpus.iter().try_for_each(GpuSpec::check)?;
-        match self.kernel {
-            Some(_) => self.check_linux(),
-            None => self.check_builtin(),
+        match (&self.igvm, &self.kernel) {
+            (Some(_), _) => self.check_image(),
+            (None, Some(_)) => self.check_linux(),
+            (None, None) => self.check_builtin(),
         }
+    }
+
+    fn check_image(&self) -> Result<(), Error> {
+        let unused = [
+            ("--kernel", self.kernel.is_some()),
+            ("--initrd", self.initrd.is_some()),
+            ("--cmdline", self.cmdline.is_some()),
+            ("--images", self.images.is_some()),
+        ];
+        if let Some((option, _)) = unused.into_iter().find(|(_, given)| *given) {
+            return Err(Error::Mismatch(option, "a guest that is not an image (--igvm)"));
+        }
+        if !self.platform.splits_memory() {
+            return Err(Error::Mismatch("--igvm", "--platform emulated"));
+        }
+        self.check_peripherals()
     }
 
     fn check_linux(&self) -> Result<(), Error> {
@@ -241,16 +262,20 @@ impl VmSpec {
             let (what, least) = ("memory of a Linux guest", LEAST_MEMORY_OF_PRIVATE_LINUX);
             self.memory.check(what, least, MEMORY_UNIT, MOST_MEMORY)?;
         }
+        self.check_peripherals()?;
+        match self.images {
+            Some(_) => Err(Error::Mismatch("--images", "the built-in guest, not with --kernel")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_peripherals(&self) -> Result<(), Error> {
         let peripherals = self.disks.len() + self.nets.len();
         if peripherals > MAX_PERIPHERALS {
             return Err(Error::PeripheralCount(peripherals));
         }
         self.check_distinct()?;
-        self.vsock.as_ref().map_or(Ok(()), VsockSpec::check)?;
-        match self.images {
-            Some(_) => Err(Error::Mismatch("--images", "the built-in guest, not with --kernel")),
-            None => Ok(()),
-        }
+        self.vsock.as_ref().map_or(Ok(()), VsockSpec::check)
     }
 
     /// A disk that somebody writes is nobody else's, and a tap has one end.

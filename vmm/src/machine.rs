@@ -116,7 +116,7 @@ impl Machine {
         ports: SerialPorts,
     ) -> Result<Machine, Error> {
         // The built-in guest has shared memory of its own.
-        let windows = matches!(vm.guest, Guest::Linux(_));
+        let windows = !matches!(vm.guest, Guest::Builtin(_));
         let vm = Vm::new(vm)?;
         let pio = PioBus::new();
         ports.console.place(&vm, &pio, serial::COM1, serial::COM1_INTERRUPT)?;

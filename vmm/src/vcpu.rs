@@ -7,7 +7,7 @@
 pub(crate) mod confidential;
 mod ports;
 
-use crate::boot::{Entry, long_mode, protected_mode};
+use crate::boot::state;
 use crate::platform::conversions::Hypercalls;
 use crate::platform::cpuid::{self, GuestCpuid};
 use crate::platform::emulated::{GhcbProtocol, MsrOutcome};
@@ -17,6 +17,7 @@ use kvm_bindings::{KVM_EXIT_MEMORY_FAULT, KVM_SYSTEM_EVENT_SEV_TERM, Msrs, kvm_m
 use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
 use ports::Ports;
 use ravelin_devices::bus::{MmioBus, PioBus};
+use ravelin_snp::vmsa::Vmsa;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -92,7 +93,11 @@ impl Encryption {
     fn write_msr(&mut self, index: u32, value: u64) -> MsrOutcome {
         match self {
             Encryption::Emulated { .. } if sev_msr::takes_writes(index) => MsrOutcome::Done,
-            Encryption::Emulated { ghcb, .. } => ghcb.write(index, value),
+            Encryption::Emulated { ghcb, hypercalls } => {
+                // Who speaks this protocol has page tables with a C-bit in them.
+                hypercalls.iter().for_each(|hypercalls| hypercalls.open_shared());
+                ghcb.write(index, value)
+            }
             Encryption::Kernel(_) => MsrOutcome::Fault,
         }
     }
@@ -153,21 +158,10 @@ impl Vcpu {
         Ok(Vcpu { fd, encryption })
     }
 
-    /// Puts the vCPU onto its first instruction.
-    pub(crate) fn begin(&self, entry: Entry, c_bit: Option<u8>) -> Result<(), kvm_ioctls::Error> {
-        let mut special = self.fd.get_sregs()?;
-        let registers = match entry {
-            Entry::LongMode { instruction, argument } => {
-                long_mode::set_special_registers(&mut special, c_bit);
-                long_mode::registers(instruction, argument)
-            }
-            Entry::ProtectedMode { instruction, start_info } => {
-                protected_mode::set_special_registers(&mut special);
-                protected_mode::registers(instruction, start_info)
-            }
-        };
-        self.fd.set_sregs(&special)?;
-        self.fd.set_regs(&registers)
+    /// Puts the vCPU into this state, on its first instruction.
+    pub(crate) fn begin(&self, vmsa: &Vmsa) -> Result<(), kvm_ioctls::Error> {
+        self.fd.set_sregs(&state::special_registers(vmsa, self.fd.get_sregs()?))?;
+        self.fd.set_regs(&state::general_registers(vmsa))
     }
 
     /// Frequency of the time-stamp counter that the guest sees, in kHz.

@@ -9,10 +9,12 @@ mod routes;
 pub(crate) mod slots;
 mod window;
 
-use crate::boot::linux::Linux;
-use crate::boot::linux::memory_map::{Kind, MemoryMap};
-use crate::boot::start_info::StartInfo;
-use crate::boot::{self, Entry, acpi, image, long_mode, start_info};
+pub use crate::boot::builtin::Builtin;
+use crate::boot::direct::linux_loaded;
+use crate::boot::linux::memory_map::MemoryMap;
+use crate::boot::linux::{Linux, Protection};
+use crate::boot::pages::Plan;
+use crate::boot::{self, acpi, builtin, igvm, long_mode, state};
 use crate::doorbells::KvmDoorbells;
 use crate::footprint;
 use crate::interrupts::MsiSender;
@@ -29,6 +31,9 @@ use crate::vcpu::{self, Buses, Encryption, Exit, Model, Vcpu};
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use ravelin_devices::shared_window::SharedWindow;
 use ravelin_devices::vfio::device as vfio;
+use ravelin_launch::vcpu::{RESET_VECTOR, Signature, Vmm};
+use ravelin_launch::{DEFAULT_POLICY, Image, Page};
+use ravelin_snp::vmsa::{SNP_ACTIVE, Vmsa};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +41,6 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
 
@@ -66,21 +70,8 @@ pub enum Guest {
     Builtin(Builtin),
     /// Linux.
     Linux(Box<Linux>),
-}
-
-/// The built-in guest and what it is given.
-pub struct Builtin {
-    /// The guest, an ELF file; [`image::BUILTIN`] unless you have another.
-    pub image: &'static [u8],
-    /// What follows `platform=` and `ecam=` on the guest's command line, which is measured:
-    /// space-separated `key=value`.
-    pub parameters: String,
-    /// What follows `tsc_khz=` in the guest's hints, which are not: the same.
-    pub hints: String,
-    /// HOST_DATA of the guest's reports.
-    pub host_data: [u8; 32],
-    /// The workload's payload.
-    pub payload: Vec<u8>,
+    /// Whatever is in an image.
+    Image(Box<Image>),
 }
 
 /// Why there is no VM.
@@ -150,7 +141,8 @@ impl Vm {
             return Err(Error::Cpus(config.cpus));
         }
         let (platform, cpus) = (config.platform, config.cpus);
-        let linux = matches!(config.guest, Guest::Linux(_));
+        // What an image has in it is not known: it gets what Linux needs.
+        let linux = !matches!(config.guest, Guest::Builtin(_));
         let kvm = kvm::open(platform.splits_memory(), linux)?;
         let cpuid = Arc::new(GuestCpuid::new(&kvm, platform)?);
         let layout = Layout::new(config.memory, cpuid.address_limit)?;
@@ -184,26 +176,58 @@ impl Vm {
         }
         let first = vcpus.first().ok_or(Error::Cpus(0))?;
         long_mode::write_tables(memory.private(), cpuid.c_bit)?;
-        let mut measurement = None;
-        let entry = match config.guest {
+        let image = |pages: Vec<Page>, first: &Vmsa| Image {
+            policy: DEFAULT_POLICY,
+            pages,
+            vcpus: vcpu_states(first, cpus),
+            ..Image::default()
+        };
+        let mut host_data = [0; 32];
+        let (first_state, image) = match config.guest {
             Guest::Builtin(guest) => {
                 let tsc_khz = first.tsc_khz();
                 let tsc_khz = tsc_khz.map_err(|error| Error::Step("tell the TSC rate", error))?;
                 let (entry, end) = guest.load(platform, &layout, memory.private(), tsc_khz)?;
-                if platform.splits_memory() {
-                    let launched = launch(memory.private(), end, guest.host_data)?;
-                    measurement = Some(launched.measurement());
-                    secure_processor.get_or_init(|| SecureProcessor::new(launched));
-                }
-                entry
+                host_data = guest.host_data;
+                let state = state::first(entry, cpuid.c_bit);
+                let pages = || builtin::pages(memory.private(), end);
+                let pages = platform.splits_memory().then(pages).transpose()?;
+                let image = pages.map(|pages| image(pages, &state));
+                (state, image)
             }
             Guest::Linux(guest) => {
-                let (map, tables) = (MemoryMap::new(&layout), acpi::Tables::new(&layout, cpus));
-                let entry = guest.load(memory.private(), &map, &tables, cpuid.c_bit.is_some());
-                entry.map_err(boot::Error::from)?
+                let protection = match platform {
+                    Platform::None => Protection::None,
+                    Platform::Emulated => Protection::Sev,
+                };
+                let map = MemoryMap::new(&layout, protection);
+                let tables = acpi::Tables::new(&layout, cpus);
+                let placement = guest.place(map.low()).map_err(boot::Error::from)?;
+                let entry = guest.load(memory.private(), &map, &tables, protection);
+                let state = state::first(entry.map_err(boot::Error::from)?, cpuid.c_bit);
+                let loaded = linux_loaded(&placement.kernel, &placement.initrd);
+                let plan = Plan { loaded: &loaded, special: &[], every: &[] };
+                let pages = || plan.collect(memory.private()).map_err(boot::Error::from);
+                let pages = platform.splits_memory().then(pages).transpose()?;
+                let image = pages.map(|pages| image(pages, &state));
+                (state, image)
+            }
+            Guest::Image(image) => {
+                let state = igvm::load(&image, memory.private(), &layout, cpuid.c_bit);
+                let state = state.map_err(boot::Error::from)?;
+                let tsc_khz = first.tsc_khz();
+                let tsc_khz = tsc_khz.map_err(|error| Error::Step("tell the TSC rate", error))?;
+                builtin::renew_hints(&image.pages, memory.private(), tsc_khz)?;
+                (state, Some(*image))
             }
         };
-        let begun = first.begin(entry, cpuid.c_bit);
+        let mut measurement = None;
+        if let Some(image) = image {
+            let launched = launch(&image, memory.private(), host_data)?;
+            measurement = Some(launched.measurement());
+            secure_processor.get_or_init(|| SecureProcessor::new(launched));
+        }
+        let begun = first.begin(&first_state);
         begun.map_err(|error| Error::Step("set the first registers", error))?;
 
         let (sender, events) = mpsc::channel();
@@ -231,7 +255,7 @@ impl Vm {
         &self.memory
     }
 
-    /// The guest's launch digest; `None` on a platform that measures nothing, and for Linux.
+    /// The guest's launch digest; `None` on a platform that measures nothing.
     pub fn measurement(&self) -> Option<[u8; 48]> {
         self.measurement
     }
@@ -333,31 +357,15 @@ impl Vm {
     }
 }
 
-impl Builtin {
-    /// Puts the guest, its payload and what it is told into memory. Where it begins, and where all of
-    /// it ends.
-    fn load(
-        &self,
-        platform: Platform,
-        layout: &Layout,
-        memory: &GuestMemoryMmap,
-        tsc_khz: u32,
-    ) -> Result<(Entry, u64), boot::Error> {
-        let loaded = image::load(memory, self.image, &self.payload)?;
-        let end = loaded.payload + self.payload.len() as u64;
-        let (ecam, parameters) = (layout.ecam, &self.parameters);
-        let ranges: Vec<_> = layout.memory.iter().map(|range| (range.clone(), Kind::Ram)).collect();
-        let info = StartInfo {
-            ranges: &ranges,
-            command_line: &format!("platform={platform} ecam={ecam:#x} {parameters}"),
-            hints: Some(&format!("tsc_khz={tsc_khz} {}", self.hints)),
-            module: loaded.payload..end,
-            rsdp: 0,
-        };
-        info.write(memory)?;
-        let (instruction, argument) = (loaded.entry, start_info::ADDRESS);
-        Ok((Entry::LongMode { instruction, argument }, end))
+/// The state of each vCPU where the first has this one and the others wait. On the emulated platform they
+/// are processors of the emulated AMD-SP's.
+fn vcpu_states(first: &Vmsa, cpus: u8) -> Vec<Box<ravelin_launch::PageBytes>> {
+    let processor = Signature(ravelin_sp_model::chip::FMS);
+    let mut states = Vmm::Qemu.vcpus(cpus.into(), RESET_VECTOR, processor, SNP_ACTIVE);
+    if let Some(state) = states.first_mut() {
+        **state = first.encode();
     }
+    states
 }
 
 /// Ends a VM's run. Before the run it makes the run end at once.

@@ -16,4 +16,5 @@ pub mod ghcb;
 pub mod launch_digest;
 pub mod msr;
 pub mod report;
+pub mod vc;
 pub mod vmsa;

@@ -251,7 +251,6 @@ mod tests {
         assert_eq!((page[0x328], page[0x338], page[0x340], page[0x378]), (6, 8, 9, 16));
         assert_eq!((page[0x3b0], page[0x3e8]), (1, 1), "SEV_FEATURES and XCR0");
         assert_eq!((page[0x409], page[0x410], page[0x411]), (0x1f, 0x7f, 3));
-        assert_eq!(page.iter().filter(|byte| **byte != 0).count(), 68);
     }
 
     #[test]

@@ -273,8 +273,7 @@ fn check(arguments: &Check) -> Result<Signed, Error> {
 
 fn read_image(path: &Path) -> Result<Image, Error> {
     let bytes = std::fs::read(path).map_err(|error| Error::Read(path.into(), error))?;
-    let loaded = igvm::read(&bytes).map_err(|error| Error::Image(path.into(), error))?;
-    Ok(loaded.image)
+    igvm::read(&bytes).map_err(|error| Error::Image(path.into(), error))
 }
 
 fn read_block(block: &Path, auth: &Path) -> Result<Signed, Error> {

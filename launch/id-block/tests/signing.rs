@@ -105,7 +105,7 @@ fn image(byte: u8) -> Image {
         policy: DEFAULT_POLICY,
         pages: vec![Page { kind: PageType::Normal, address: 0x1000, contents }],
         vcpus: vec![Box::new([1; 4096])],
-        id_block: None,
+        ..Image::default()
     }
 }
 
@@ -131,7 +131,7 @@ fn an_image_is_signed_and_checked_by_command() {
     // Another image under the same id block.
     let mut other = image(8);
     let bytes = fs::read(place.join("signed.igvm")).unwrap();
-    other.id_block = igvm::read(&bytes).unwrap().image.id_block;
+    other.id_block = igvm::read(&bytes).unwrap().id_block;
     fs::write(place.join("signed.igvm"), igvm::write(&other).unwrap()).unwrap();
     let output = check(&[]);
     assert_eq!(code(&output), 3);

@@ -27,6 +27,17 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
 /// after a panic.
 pub const DEFAULT_COMMAND_LINE: &str = "console=ttyS0 panic=-1";
 
+/// What protects a guest's memory, as far as its kernel must be told or begun otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Nothing.
+    None,
+    /// Encryption: it must begin in 64-bit mode.
+    Sev,
+    /// Encryption and integrity: it must find its secrets and its CPUID besides.
+    Snp,
+}
+
 /// Why Linux cannot be booted. Each says what to give instead.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -130,8 +141,7 @@ impl Linux {
         Placement::new(self.kernel.range(), self.kernel.initrd_limit(), initrd, low)
     }
 
-    /// Loads everything and returns where the first vCPU begins. `encrypted`: the guest's memory
-    /// is, so it must begin in 64-bit mode.
+    /// Loads everything and returns where the first vCPU begins.
     ///
     /// # Errors
     /// It does not fit, or a file is not what it seemed.
@@ -140,7 +150,7 @@ impl Linux {
         memory: &GuestMemoryMmap,
         map: &MemoryMap,
         tables: &acpi::Tables,
-        encrypted: bool,
+        protection: Protection,
     ) -> Result<Entry, Error> {
         let placement = self.place(map.low())?;
         let loaded = self.kernel.load(memory)?;
@@ -150,7 +160,7 @@ impl Linux {
         tables.write(memory)?;
         reset_vector::write(memory)?;
         match loaded {
-            Loaded { pvh: Some(instruction), .. } if !encrypted => {
+            Loaded { pvh: Some(instruction), .. } if protection == Protection::None => {
                 let info = start_info::StartInfo {
                     ranges: map.entries(),
                     command_line: &self.command_line,
@@ -168,7 +178,12 @@ impl Linux {
                 Ok(Entry::ProtectedMode { instruction, start_info: start_info::ADDRESS })
             }
             Loaded { entry, header, .. } => {
-                zero_page::write(memory, header, map, &self.command_line, &placement.initrd)?;
+                let told = zero_page::Told {
+                    map,
+                    command_line: &self.command_line,
+                    initrd: &placement.initrd,
+                };
+                told.write(memory, header, protection)?;
                 Ok(Entry::LongMode { instruction: entry, argument: zero_page::ADDRESS })
             }
         }
@@ -203,4 +218,4 @@ impl Initrd {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

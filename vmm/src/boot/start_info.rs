@@ -97,7 +97,7 @@ impl StartInfo<'_> {
 }
 
 /// Writes a text and its NUL.
-fn write_text(memory: &GuestMemoryMmap, text: &str, address: u64) -> Result<(), Error> {
+pub(super) fn write_text(memory: &GuestMemoryMmap, text: &str, address: u64) -> Result<(), Error> {
     let length = text.len();
     if length > MAX_COMMAND_LINE || text.contains('\0') {
         return Err(Error::CommandLine(length));

@@ -29,6 +29,9 @@ pub enum Error {
     /// Linux cannot be booted.
     #[error(transparent)]
     Linux(#[from] boot::linux::Error),
+    /// The image of a guest cannot be used.
+    #[error("--igvm {}", .0.display())]
+    Igvm(PathBuf, #[source] ravelin_launch::igvm::Error),
     /// The guest's console has nowhere to go.
     #[error("--serial {0}: check the path and its permissions")]
     Serial(config::SerialSpec, #[source] io::Error),
@@ -97,7 +100,7 @@ impl Error {
             Error::Config(error) => of_config(error),
             Error::Platform(_) => ExitCode::Usage,
             Error::File(..) => ExitCode::BadFile,
-            Error::GuestImage(..) => ExitCode::GuestImage,
+            Error::GuestImage(..) | Error::Igvm(..) => ExitCode::GuestImage,
             Error::Linux(error) => of_linux(error),
             Error::Serial(..) | Error::StandardOutputTaken => ExitCode::BadSerial,
             Error::Images(error) => error.exit_code(),
@@ -125,7 +128,7 @@ impl Error {
     }
 }
 
-fn of_config(error: &config::Error) -> ExitCode {
+pub(super) fn of_config(error: &config::Error) -> ExitCode {
     match error {
         config::Error::SizeUnreadable { .. } => ExitCode::SizeUnreadable,
         config::Error::SizeTooSmall { .. } | config::Error::SizeUneven { .. } => {
@@ -210,7 +213,7 @@ fn of_vm(error: &vm::Error) -> ExitCode {
     }
 }
 
-fn of_linux(error: &boot::linux::Error) -> ExitCode {
+pub(super) fn of_linux(error: &boot::linux::Error) -> ExitCode {
     use boot::linux::Error;
     match error {
         Error::NotAKernel | Error::NoEntry(_) | Error::ReadKernel(..) | Error::Load(_) => {

@@ -1,14 +1,21 @@
 //! `ravelin image`: makes what a guest boots from.
 //!
 //! `initramfs` packs the agent and the user's files for a Linux guest. The archive is
-//! [`ravelin_initramfs`]'s; what an image of Ravelin's has in it is said here.
+//! [`ravelin_initramfs`]'s; what an image of Ravelin's has in it is said here. [`build`] makes an IGVM file
+//! of a whole guest, [`measure`] tells what a launch digest will be, both of what [`source`] reads. Signing
+//! needs an owner's key, which the launcher must not have: `sign` and `check` are a program of their own.
+
+mod build;
+mod measure;
+mod source;
 
 use super::exit::ExitCode;
 use super::output::{self, Progress};
-use super::tool;
+use super::{ToolArgs, tool};
 use clap::{Args, Subcommand, ValueEnum};
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
+use measure::Measured;
 use ravelin_initramfs::Tree;
 use ravelin_initramfs::program::Program;
 use serde::Serialize;
@@ -34,6 +41,24 @@ pub(super) enum Image {
     /// files give the same bytes, wherever and whenever they are packed.
     #[command(after_help = super::exit::table(ExitCode::ALL))]
     Initramfs(InitramfsArgs),
+    /// Make an IGVM file of a guest that boots without firmware
+    ///
+    /// Kernel, initrd, command line, page tables and the state of each vCPU are in it, and so in the
+    /// guest's launch digest. The same files and options give the same bytes, wherever and whenever.
+    #[command(after_help = super::exit::table(ExitCode::ALL))]
+    Build(Box<build::BuildArgs>),
+    /// Tell the launch digest of a guest before it is launched, as its reports will
+    ///
+    /// Of an IGVM file, of OVMF (with the hashes of a kernel that it is to check), or of a guest that boots
+    /// without firmware. Prints 96 hexadecimal digits, those of sev-snp-measure.
+    #[command(after_help = super::exit::table(ExitCode::ALL))]
+    Measure(Box<measure::MeasureArgs>),
+    /// Sign an image's id block, as the guest's owner: runs `ravelin-id-block`
+    #[command(disable_help_flag = true)]
+    Sign(ToolArgs),
+    /// Check an image's id block as firmware would: runs `ravelin-id-block`
+    #[command(disable_help_flag = true)]
+    Check(ToolArgs),
 }
 
 /// Options of `ravelin image initramfs`.
@@ -112,6 +137,12 @@ pub(super) enum Error {
     NotStatic(PathBuf),
     /// The archive is none.
     #[error(transparent)]
+    Source(#[from] source::Error),
+    /// The image is too much for its format.
+    #[error("the image cannot be written")]
+    Igvm(#[from] ravelin_launch::igvm::Error),
+    /// The archive is none.
+    #[error(transparent)]
     Archive(#[from] ravelin_initramfs::Error),
     /// It cannot be written there.
     #[error("cannot write {0}")]
@@ -123,6 +154,8 @@ impl Error {
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Error::AgentAbsent => ExitCode::ToolAbsent,
+            Error::Source(source::Error::Linux(error)) => super::error::of_linux(error),
+            Error::Source(source::Error::Config(error)) => super::error::of_config(error),
             _ => ExitCode::Image,
         }
     }
@@ -134,27 +167,66 @@ struct Made<'a> {
     schema: &'static str,
     output: &'a Path,
     bytes: u64,
+    /// The launch digest, hex; only of an IGVM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measurement: Option<String>,
     result: &'static str,
 }
 
 /// Makes it.
 pub(super) fn run(image: &Image) -> ExitCode {
-    let Image::Initramfs(arguments) = image;
-    match initramfs(arguments) {
-        Ok(bytes) => {
-            let output = &arguments.output;
-            if arguments.json {
-                output::json(&Made { schema: "ravelin.image/1", output, bytes, result: "ok" });
-            } else {
-                let text = format_args!("{}, {bytes} bytes", output.display());
-                Progress::new().say("image", text);
-            }
-            ExitCode::Ok
+    let done = match image {
+        Image::Initramfs(arguments) => {
+            initramfs(arguments).map(|bytes| show(&arguments.output, bytes, None, arguments.json))
         }
+        Image::Build(arguments) => build(arguments),
+        Image::Measure(arguments) => measure::image(arguments).map_err(Error::from).map(|image| {
+            let measured = Measured::new(&image);
+            match arguments.json {
+                true => output::json(&measured),
+                false => output::line(measured.measurement()),
+            }
+        }),
+        Image::Sign(arguments) => return id_block("sign", arguments),
+        Image::Check(arguments) => return id_block("check", arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::Ok,
         Err(error) => {
             output::failure(&error);
             error.exit_code()
         }
+    }
+}
+
+fn id_block(command: &str, arguments: &ToolArgs) -> ExitCode {
+    let mut words = vec![command.into()];
+    words.extend(arguments.arguments.iter().cloned());
+    tool::run(tool::ID_BLOCK, &words)
+}
+
+fn build(arguments: &build::BuildArgs) -> Result<(), Error> {
+    let image = build::image(arguments)?;
+    let file = ravelin_launch::igvm::write(&image)?;
+    let output = &arguments.output;
+    let bytes = whole(output, |mut to| {
+        to.write_all(&file).map_err(|error| Error::Output(output.into(), error))?;
+        Ok(to)
+    })?;
+    show(output, bytes, Some(measure::digest(&image)), arguments.json);
+    Ok(())
+}
+
+fn show(output: &Path, bytes: u64, measurement: Option<String>, json: bool) {
+    if json {
+        let schema = "ravelin.image/1";
+        output::json(&Made { schema, output, bytes, measurement, result: "ok" });
+        return;
+    }
+    let progress = Progress::new();
+    progress.say("image", format_args!("{}, {bytes} bytes", output.display()));
+    if let Some(measurement) = measurement {
+        progress.say("measures", format_args!("{measurement}"));
     }
 }
 
@@ -189,27 +261,33 @@ fn fill(agent: &Path, init: Option<&Path>, files: &[Placed]) -> Result<Tree, Err
     Ok(tree)
 }
 
-/// Writes the whole archive or none: a file of that name stays as it is until the new one is whole.
+/// Writes an archive.
 fn write(tree: &Tree, output: &Path, compression: Compression) -> Result<u64, Error> {
+    whole(output, |mut file| match compression {
+        Compression::None => {
+            tree.write(&mut file)?;
+            Ok(file)
+        }
+        Compression::Gzip => {
+            // Neither a time nor a name goes into its header.
+            let mut encoder = GzEncoder::new(file, Level::default());
+            tree.write(&mut encoder)?;
+            encoder.finish().map_err(|error| Error::Output(output.into(), error))
+        }
+    })
+}
+
+/// Writes the whole file or none: one of that name stays as it is until the new one is whole. Its length.
+fn whole(
+    output: &Path,
+    fill: impl FnOnce(BufWriter<File>) -> Result<BufWriter<File>, Error>,
+) -> Result<u64, Error> {
     let failed = |error| Error::Output(output.into(), error);
     let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = output.with_file_name(name);
     let written = (|| {
-        let file = BufWriter::new(File::create(&part).map_err(failed)?);
-        let mut file = match compression {
-            Compression::None => {
-                let mut file = file;
-                tree.write(&mut file)?;
-                file
-            }
-            Compression::Gzip => {
-                // Neither a time nor a name goes into its header.
-                let mut encoder = GzEncoder::new(file, Level::default());
-                tree.write(&mut encoder)?;
-                encoder.finish().map_err(failed)?
-            }
-        };
+        let mut file = fill(BufWriter::new(File::create(&part).map_err(failed)?))?;
         file.flush().map_err(failed)?;
         let bytes = file.get_ref().metadata().map_err(failed)?.len();
         std::fs::rename(&part, output).map_err(failed)?;

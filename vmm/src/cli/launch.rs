@@ -104,7 +104,8 @@ impl Launch<'_> {
     /// It could not be started. Nothing is left behind.
     pub(super) fn run(self) -> Result<Outcome, Error> {
         let progress = Progress::new();
-        let linux = matches!(self.guest, Guest::Linux(_));
+        // An image's guest may be Linux, and is treated as such.
+        let linux = !matches!(self.guest, Guest::Builtin(_));
         let name = self.spec.name.clone().unwrap_or_else(Name::of_this_process);
         let directory = RuntimeRoot::from_environment().take(&name)?;
         let log = Arc::new(directory.event_log()?);

@@ -1,4 +1,4 @@
-//! `ravelin verify`, `ravelin maker`, `ravelin spdm`: programs of their own, found and become.
+//! `ravelin verify`, `ravelin maker`, `ravelin spdm`, `ravelin image sign`: programs of their own, found and become.
 //!
 //! They are not part of the launcher, so that it links no verifier and no maker. One is looked for
 //! beside the launcher, then in PATH; the launcher's process becomes it, so that its arguments, its
@@ -29,6 +29,9 @@ pub(super) const VERIFY: Tool = Tool { program: "ravelin-verify", package: "rave
 pub(super) const MAKER: Tool = Tool { program: "ravelin-maker", package: "ravelin-maker" };
 /// The SPDM requester.
 pub(super) const SPDM: Tool = Tool { program: "ravelin-spdm", package: "ravelin-spdm-tool" };
+
+/// The owner's tool for id blocks.
+pub(super) const ID_BLOCK: Tool = Tool { program: "ravelin-id-block", package: "ravelin-id-block" };
 
 /// The agent for Linux guests, which does not run here: it goes into their images.
 pub(super) const AGENT: &str = "ravelin-agent";

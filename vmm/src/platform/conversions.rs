@@ -140,6 +140,11 @@ impl Hypercalls {
         Self { memory, alias: None, log }
     }
 
+    /// Lets addresses without the C-bit reach shared memory, for a guest that asks in another way.
+    pub(crate) fn open_shared(&self) {
+        self.alias.iter().for_each(SharedAlias::open);
+    }
+
     /// Serves a hypercall; what is returned goes into RAX.
     pub(crate) fn serve(&self, number: u64, [address, pages, attributes, ..]: [u64; 6]) -> u64 {
         if number != MAP_GPA_RANGE {

@@ -3,7 +3,8 @@
 //! Everything is whole pages: a guest whose memory is encrypted announces each range of memory to
 //! the hypervisor in pages.
 
-use super::{acpi, reset_vector};
+use super::{Protection, acpi, reset_vector};
+use crate::boot::confidential;
 use crate::layout::Layout;
 use std::ops::Range;
 
@@ -32,16 +33,23 @@ pub struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// The map of this layout.
-    pub fn new(layout: &Layout) -> Self {
+    /// The map of this layout. On SNP some pages are not for the kernel to use as memory.
+    pub fn new(layout: &Layout, protection: Protection) -> Self {
         let low = layout.memory.first().map_or(0, |range| range.end);
-        let mut entries = vec![
-            (0..LOW_END.min(low), Kind::Ram),
+        let mut entries = match protection {
+            Protection::None | Protection::Sev => vec![(0..LOW_END.min(low), Kind::Ram)],
+            Protection::Snp => vec![
+                (0..confidential::RESERVED.start, Kind::Ram),
+                (confidential::RESERVED, Kind::Reserved),
+                (confidential::RESERVED.end..LOW_END.min(low), Kind::Ram),
+            ],
+        };
+        entries.extend([
             (acpi::ADDRESS..acpi::END, Kind::Acpi),
             (reset_vector::PAGE, Kind::Reserved),
             (HIGH_START..low, Kind::Ram),
             (layout.ecam..layout.ecam + crate::layout::ECAM_SIZE, Kind::Reserved),
-        ];
+        ]);
         entries.extend(layout.memory.iter().skip(1).map(|range| (range.clone(), Kind::Ram)));
         Self { entries, low }
     }
@@ -65,10 +73,11 @@ mod tests {
     proptest! {
         #[test]
         fn the_map_is_in_order_of_whole_pages_and_all_its_memory_is_there(
-            units in 32u64..(600 << 30 >> 21),
+            units in 32u64..(600 << 30 >> 21), snp: bool,
         ) {
             let layout = Layout::new(units << 21, 1 << 46).unwrap();
-            let map = MemoryMap::new(&layout);
+            let protection = if snp { Protection::Snp } else { Protection::Sev };
+            let map = MemoryMap::new(&layout, protection);
             let mut end = 0;
             let mut ram = 0;
             for (range, kind) in map.entries() {
@@ -81,8 +90,9 @@ mod tests {
                     ram += range.end - range.start;
                 }
             }
-            // All but what a PC has below 1 MiB.
-            prop_assert_eq!(ram, (units << 21) - (HIGH_START - LOW_END));
+            // All but what a PC has below 1 MiB, and what SNP takes there.
+            let taken = if snp { 0x3000 } else { 0 };
+            prop_assert_eq!(ram, (units << 21) - (HIGH_START - LOW_END) - taken);
             prop_assert!(end <= layout.bars.start);
         }
     }

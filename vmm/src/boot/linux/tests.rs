@@ -14,7 +14,7 @@ fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
 }
 
 /// A bzImage that is nothing but its header and one page of code.
-fn bzimage(change: impl FnOnce(&mut setup_header)) -> Vec<u8> {
+pub(in crate::boot) fn bzimage(change: impl FnOnce(&mut setup_header)) -> Vec<u8> {
     let mut header = setup_header {
         setup_sects: 1,
         boot_flag: 0xaa55,
@@ -36,7 +36,11 @@ fn bzimage(change: impl FnOnce(&mut setup_header)) -> Vec<u8> {
     bytes
 }
 
-fn open(kernel: &[u8], initrd: Option<&[u8]>, words: &str) -> Result<Linux, Error> {
+pub(in crate::boot) fn open(
+    kernel: &[u8],
+    initrd: Option<&[u8]>,
+    words: &str,
+) -> Result<Linux, Error> {
     let (kernel, initrd) = (file(kernel), initrd.map(file));
     Linux::open(kernel.path(), initrd.as_ref().map(|file| file.path()), words)
 }
@@ -131,10 +135,10 @@ fn a_segment_with_more_bytes_than_memory_is_refused() {
 fn everything_is_loaded_to_where_the_kernel_is_told() {
     let layout = Layout::new(64 << 20, 1 << 39).unwrap();
     let memory = Memory::new(&layout.memory, false, Pages::Any).unwrap();
-    let map = MemoryMap::new(&layout);
+    let map = MemoryMap::new(&layout, Protection::Sev);
     let tables = acpi::Tables::new(&layout, 1);
     let linux = open(&bzimage(|_| ()), Some(b"initrd"), "console=ttyS0").unwrap();
-    let entry = linux.load(memory.private(), &map, &tables, true).unwrap();
+    let entry = linux.load(memory.private(), &map, &tables, Protection::Sev).unwrap();
     assert_eq!(entry, Entry::LongMode { instruction: (1 << 20) + 0x200, argument: 0x7000 });
     let read = |address, length| {
         let mut bytes = vec![0; length];

@@ -113,3 +113,46 @@ fn files_are_placed_by_host_and_guest() {
         assert!(placed(text).is_err(), "{text}");
     }
 }
+
+/// A file of OVMF's form would be too much here: what is measured is `ravelin-launch`'s to test.
+#[test]
+fn an_image_is_built_the_same_from_anywhere_and_measured_from_its_file() {
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(subcommand)]
+        image: Image,
+    }
+    let parse = |words: &[&str]| Words::try_parse_from([&["image"], words].concat());
+    let [first, second] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut digests = Vec::new();
+    let mut files = Vec::new();
+    for directory in [&first, &second] {
+        let output = directory.path().join("guest.igvm");
+        let path = output.to_str().unwrap();
+        let words = ["build", "--workload", "idle", "--platform", "emulated", "--output", path];
+        let Image::Build(arguments) = parse(&words).ok().unwrap().image else { panic!() };
+        build(&arguments).unwrap();
+        files.push(fs::read(&output).unwrap());
+        let words = ["measure", "--igvm", path, "--json"];
+        let Image::Measure(arguments) = parse(&words).ok().unwrap().image else { panic!() };
+        digests.push(measure::digest(&measure::image(&arguments).unwrap()));
+    }
+    let words = ["measure", "--workload", "idle", "--platform", "emulated"];
+    let Image::Measure(arguments) = parse(&words).ok().unwrap().image else { panic!() };
+    digests.push(measure::digest(&measure::image(&arguments).unwrap()));
+    assert_eq!(files[0], files[1]);
+    assert!(digests.iter().all(|digest| *digest == digests[0] && digest.len() == 96));
+
+    for senseless in [
+        &["measure", "--igvm", "a", "--kernel", "b"][..],
+        &["measure", "--initrd", "a"],
+        &["measure", "--workload", "idle", "--vcpu-type", "Xeon"],
+        &["build", "--kernel", "a"],
+    ] {
+        assert!(parse(senseless).is_err(), "{senseless:?}");
+    }
+    let Image::Measure(nothing) = parse(&["measure"]).ok().unwrap().image else { panic!() };
+    assert!(matches!(measure::image(&nothing), Err(source::Error::Nothing)));
+}

@@ -1,9 +1,11 @@
 use super::*;
+use crate::boot::builtin;
 use crate::boot::start_info;
 use crate::platform::Platform;
 use kvm_bindings::{CpuId, kvm_cpuid_entry2};
 use proptest::prelude::*;
 use ravelin_guest_message::secrets::SecretsPage;
+use ravelin_launch::{DEFAULT_POLICY, Image};
 use ravelin_snp::cpuid::LEAF;
 use ravelin_snp::ghcb::page_state::{Entry, Header, MAX_ENTRIES, PageSize};
 use ravelin_snp::ghcb::protocol::CpuidRegister;
@@ -20,7 +22,9 @@ pub(super) fn protocol_and_secrets() -> (GhcbProtocol, SecretsPage) {
     let cpuid = GuestCpuid::from_supported(table, Platform::Emulated).unwrap();
     let ranges = std::slice::from_ref(&(0..END));
     let memory = Memory::new(ranges, true, crate::memory::Pages::Any).unwrap();
-    let guest = launch::launch(memory.private(), LARGE, [0; 32]).unwrap();
+    let pages = builtin::pages(memory.private(), LARGE).unwrap();
+    let image = Image { policy: DEFAULT_POLICY, pages, ..Image::default() };
+    let guest = launch::launch(&image, memory.private(), [0; 32]).unwrap();
     let mut secrets = [0; ghcb::PAGE_SIZE];
     memory.private().read_slice(&mut secrets, GuestAddress(start_info::SECRETS)).unwrap();
     let secure_processor = Arc::new(OnceLock::from(SecureProcessor::new(guest)));
