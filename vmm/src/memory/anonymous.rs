@@ -7,29 +7,55 @@
 use vm_memory::MmapRegion;
 use vm_memory::mmap::MmapRegionError;
 
-/// Bytes of a huge page.
+/// Bytes of a huge page, and of a small one.
 const HUGE: usize = 2 << 20;
+const PAGE: usize = 4096;
 /// Other threads map memory meanwhile, and may take the place that was meant.
 const TRIES: usize = 16;
 
-/// Maps so many bytes, zeroed and without reserve.
+/// Maps so many bytes, zeroed and without reserve, between two guards: mappings that touch become one,
+/// and a thread's stack right below an aligned one would be given a huge page.
 ///
 /// # Errors
 /// The kernel has no room.
 pub(super) fn map(length: usize) -> Result<MmapRegion, MmapRegionError> {
     let mut region = MmapRegion::new(length)?;
+    let mut guards = Vec::new();
     for _ in 0..TRIES {
-        let askew = region.as_ptr().addr() % HUGE;
-        if askew == 0 {
+        // The kernel puts a mapping right below the last one: the guard takes this one's place, and
+        // what is askew of it. A hole elsewhere may have taken it, but only once.
+        let place = region.as_ptr().addr();
+        drop(region);
+        guards.push(guard(PAGE + place.wrapping_sub(PAGE) % HUGE)?);
+        region = MmapRegion::new(length)?;
+        if region.as_ptr().addr().is_multiple_of(HUGE) {
+            guards.extend(guards_below(&region)?);
+            // Addresses, no memory: they stay taken as long as the process lives.
+            std::mem::forget(guards);
             break;
         }
-        // The kernel puts a mapping right below the last one: this one's place, and what is too much
-        // of it, are taken in two.
-        drop(region);
-        let _rest = MmapRegion::<()>::new(askew)?;
-        region = MmapRegion::new(length)?;
     }
     Ok(region)
+}
+
+/// Guards of which the last is right below the region, unless holes elsewhere have taken all of them.
+fn guards_below(region: &MmapRegion) -> Result<Vec<MmapRegion>, MmapRegionError> {
+    let mut guards = Vec::new();
+    for _ in 0..TRIES {
+        let next = guard(PAGE)?;
+        let touches = next.as_ptr().addr() + PAGE == region.as_ptr().addr();
+        guards.push(next);
+        if touches {
+            break;
+        }
+    }
+    Ok(guards)
+}
+
+/// So many addresses that nobody may touch.
+fn guard(length: usize) -> Result<MmapRegion, MmapRegionError> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    MmapRegion::build(None, length, libc::PROT_NONE, flags)
 }
 
 #[cfg(test)]
