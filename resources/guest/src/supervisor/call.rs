@@ -1,6 +1,6 @@
 //! What user mode may ask for. Numbers and results are in [`ravelin_guest::call`].
 
-use super::{apic, ghcb, tables};
+use super::{apic, ghcb, processor, tables};
 use ravelin_guest::call::{ANSWERED, DONE, NOT_ALLOWED, PRIVATE, REFUSED, SHARED, number};
 use ravelin_snp::ghcb::page_state::Operation;
 
@@ -11,7 +11,13 @@ extern "C" fn supervisor_call(number: u32, a: u64, b: u64, c: u64) -> u64 {
     if number == number::CONVERT {
         convert(a, b, c)
     } else if number == number::MAP_DEVICE {
-        tables::map_device(a, b)
+        let result = tables::map_device(a, b);
+        // What is mapped is often touched next, and that has to reach the VMM. KVM from 6.14 on takes an
+        // access that it emulates for one in the midst of this call's exception if there was no exit
+        // between the two and the processor is QEMU's: that leaves the exception's type in
+        // EXITINTINFO, and KVM does not look at the bit that says it is of the past. This is an exit.
+        processor::cpuid(0);
+        result
     } else if number == number::WAIT {
         apic::wait(a);
         DONE
