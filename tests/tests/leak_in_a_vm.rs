@@ -157,6 +157,7 @@ fn leaks(image: &'static [u8], mode: ModeSpec) -> Vec<&'static str> {
             host_data: [0; 32],
             payload: payload(),
         }),
+        certificates: Arc::default(),
     };
     let gpus = [GpuSpec::Apm(ApmSpec { mode, ..ApmSpec::default() })];
     let machine = Machine::new(config, &gpus, Peripherals::none(), ports).unwrap();

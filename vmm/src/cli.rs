@@ -95,9 +95,10 @@ struct RunArgs {
     /// Print one JSON object (schema "ravelin.run/1") on standard output
     #[arg(long)]
     json: bool,
-    /// What keeps guest memory private: `emulated` separates it as SEV does but protects nothing
-    /// from this host; `none` has one memory for all
-    #[arg(long, value_name = "emulated|none")]
+    /// What keeps guest memory private: `snp` is SEV-SNP on hardware (`ravelin doctor snp` says whether
+    /// this host has it); `emulated` separates memory as SEV does but protects nothing from this host;
+    /// `none` has one memory for all [default: emulated]
+    #[arg(long, value_name = "emulated|snp|none")]
     platform: Option<String>,
     /// A GPU: apm[,memory=SIZE][,mode=on|off|devtools], the model, or
     /// vfio=0000:01:00.0[,block=BAR:START-END,...][,profile=FILE], a device of the host's, or with
@@ -138,6 +139,14 @@ struct RunArgs {
     /// guest reaches SOCKET_PORT [default socket: vsock in the VM's runtime directory]
     #[arg(long, value_name = "cid=N[,socket=PATH]")]
     vsock: Option<String>,
+    /// What a guest's request for a reset does: it ends the run, or the guest is launched anew from the
+    /// same files [default: end]
+    #[arg(long, value_enum)]
+    on_reset: Option<crate::config::OnReset>,
+    /// Certificates of the key that signs an SNP guest's reports, for guests that ask for them: a
+    /// directory with vcek.der or vlek.der, ask.der and ark.der
+    #[arg(long, value_name = "DIR")]
+    certificates: Option<PathBuf>,
     /// Name for `ravelinctl` [default: made up]
     #[arg(long, allow_hyphen_values = true)]
     name: Option<String>,

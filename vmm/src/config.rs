@@ -167,6 +167,11 @@ pub struct VmSpec {
     pub nets: Vec<NetSpec>,
     /// A Linux guest's socket device.
     pub vsock: Option<VsockSpec>,
+    /// What its request for a reset does.
+    pub on_reset: OnReset,
+    /// Certificates of the key that signs an SNP guest's reports, a directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<PathBuf>,
     /// What the guest does.
     pub workload: Workload,
     /// How often it does it.
@@ -204,6 +209,8 @@ impl Default for VmSpec {
             disks: Vec::new(),
             nets: Vec::new(),
             vsock: None,
+            on_reset: OnReset::default(),
+            certificates: None,
             workload: Workload::default(),
             repeat: Repeat::default(),
             images: None,
@@ -234,6 +241,12 @@ impl VmSpec {
             return Err(Error::GpuCount(self.gpus.len()));
         }
         self.gpus.iter().try_for_each(GpuSpec::check)?;
+        if self.hugepages && self.platform == Platform::Snp {
+            return Err(Error::Mismatch("hugepages=on", "--platform emulated or none"));
+        }
+        if self.certificates.is_some() && self.platform != Platform::Snp {
+            return Err(Error::Mismatch("--certificates", "--platform snp"));
+        }
         match (&self.igvm, &self.kernel) {
             (Some(_), _) => self.check_image(),
             (None, Some(_)) => self.check_linux(),
@@ -339,6 +352,17 @@ impl std::fmt::Display for Workload {
             Workload::Nvme => "nvme",
         })
     }
+}
+
+/// What a guest's request for a reset does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnReset {
+    /// It ends the run.
+    #[default]
+    End,
+    /// The guest is launched anew.
+    Relaunch,
 }
 
 /// How often the workload runs.

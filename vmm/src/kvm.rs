@@ -3,6 +3,8 @@
 //! Everything that a VM will need is checked here, before anything is made, so that a user learns
 //! in one line what to do and nothing has to be undone.
 
+use crate::doctor::{self, Subject, ThisHost, Unable};
+use crate::platform::Platform;
 use kvm_ioctls::{Cap, Kvm};
 use std::io;
 
@@ -49,13 +51,20 @@ pub enum Error {
     /// The kernel's KVM lacks a capability.
     #[error("KVM has no {0}: use a newer kernel")]
     MissingCapability(&'static str),
+    /// The host lacks something that the platform needs.
+    #[error(transparent)]
+    Unable(#[from] Unable),
 }
 
-/// Opens `/dev/kvm` and checks that it can carry a VM: `emulated` or not, with Linux or not.
+/// Opens `/dev/kvm` and checks that it can carry a VM of this platform, with Linux or not.
 ///
 /// # Errors
 /// It cannot; the error names what is missing.
-pub fn open(emulated: bool, linux: bool) -> Result<Kvm, Error> {
+pub fn open(platform: Platform, linux: bool) -> Result<Kvm, Error> {
+    if platform == Platform::Snp {
+        doctor::require(&ThisHost, Subject::Snp)?;
+    }
+    let emulated = platform == Platform::Emulated;
     let kvm = Kvm::new().map_err(|error| match error.errno() {
         libc::ENOENT | libc::ENXIO | libc::ENODEV => Error::Absent,
         libc::EACCES | libc::EPERM => Error::Permission,

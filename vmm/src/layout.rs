@@ -19,6 +19,10 @@ pub const MEMORY_ALIGNMENT: u64 = 2 << 20;
 /// The least that the built-in guest, its arena and its heap need.
 pub const MEMORY_MINIMUM: u64 = 64 << 20;
 
+/// Where the addresses of an SNP guest end, wherever it runs: BARs are said in its ACPI tables, which are
+/// measured, and its digest must not depend on the host's processor.
+pub const SNP_LIMIT: u64 = 1 << 46;
+
 /// Bytes of configuration space of one bus.
 pub const ECAM_SIZE: u64 = 1 << 20;
 /// The I/O APIC's registers, which KVM answers.

@@ -78,7 +78,6 @@ pub struct Memory {
 enum PrivateSide {
     /// In this process too.
     Mapped(GuestMemoryMmap),
-    #[allow(dead_code, reason = "vm.rs launches with it once images are there")]
     /// With the kernel, for the guest alone.
     Kernel(Arc<dyn Attributes>),
 }
@@ -123,7 +122,6 @@ impl Memory {
         Ok(Memory { private: PrivateSide::Mapped(private), shared, pages, split })
     }
 
-    #[allow(dead_code, reason = "vm.rs launches with it once images are there")]
     /// Memory whose private side is the kernel's, in slots of a VM of this type.
     ///
     /// # Errors
@@ -149,7 +147,6 @@ impl Memory {
         }
     }
 
-    #[allow(dead_code, reason = "vm.rs launches with it once images are there")]
     /// Gives back what a launch has copied into private memory. Nothing may be shared yet.
     pub(crate) fn forget_what_was_launched(&self) {
         debug_assert_eq!(self.pages.shared_pages(), 0);

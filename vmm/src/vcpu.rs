@@ -77,7 +77,6 @@ pub(crate) enum Encryption {
         /// By hypercall, where it is Linux.
         hypercalls: Option<Arc<Hypercalls>>,
     },
-    #[allow(dead_code, reason = "vm.rs launches with it once images are there")]
     /// To KVM, which comes here with what it cannot decide.
     Kernel(Confidential),
 }

@@ -14,19 +14,22 @@ use crate::boot::direct::linux_loaded;
 use crate::boot::linux::memory_map::MemoryMap;
 use crate::boot::linux::{Linux, Protection};
 use crate::boot::pages::Plan;
-use crate::boot::{self, acpi, builtin, igvm, long_mode, state};
+use crate::boot::{self, acpi, builtin, confidential, igvm, long_mode, state};
 use crate::doorbells::KvmDoorbells;
 use crate::footprint;
 use crate::interrupts::MsiSender;
 use crate::kvm;
 use crate::layout::{self, Layout};
-use crate::memory::{self, Memory, Pages};
+use crate::memory::{self, Memory, Pages, VmType};
 use crate::platform::Platform;
 use crate::platform::conversions::{ConversionLog, Hypercalls};
 use crate::platform::cpuid::{self, GuestCpuid};
 use crate::platform::emulated::GhcbProtocol;
 use crate::platform::emulated::launch::{self, launch};
 use crate::platform::emulated::secure_processor::SecureProcessor;
+use crate::platform::snp::certificates::Certificates;
+use crate::platform::snp::{self, firmware};
+use crate::vcpu::confidential::Confidential;
 use crate::vcpu::{self, Buses, Encryption, Exit, Model, Vcpu};
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use ravelin_devices::shared_window::SharedWindow;
@@ -35,6 +38,7 @@ use ravelin_launch::vcpu::{RESET_VECTOR, Signature, Vmm};
 use ravelin_launch::{DEFAULT_POLICY, Image, Page};
 use ravelin_snp::vmsa::{SNP_ACTIVE, Vmsa};
 use std::io;
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -62,6 +66,8 @@ pub struct VmConfig {
     pub cpus: u8,
     /// What runs in it.
     pub guest: Guest,
+    /// What an SNP guest may ask for with a report; none of them is fine.
+    pub certificates: Arc<Certificates>,
 }
 
 /// What a VM runs.
@@ -101,6 +107,12 @@ pub enum Error {
     /// The guest could not be launched.
     #[error("the guest cannot be launched")]
     Launch(#[from] launch::Error),
+    /// The AMD-SP's device cannot be opened.
+    #[error("cannot open /dev/sev: see `ravelin doctor snp`")]
+    SecureProcessor(#[source] io::Error),
+    /// The SNP launch failed.
+    #[error("the SNP launch failed")]
+    SnpLaunch(#[from] snp::image::Error),
     /// KVM refused a step.
     #[error("KVM refused to {0}")]
     Step(&'static str, #[source] kvm_ioctls::Error),
@@ -143,13 +155,24 @@ impl Vm {
         let (platform, cpus) = (config.platform, config.cpus);
         // What an image has in it is not known: it gets what Linux needs.
         let linux = !matches!(config.guest, Guest::Builtin(_));
-        let kvm = kvm::open(platform.splits_memory(), linux)?;
+        let kvm = kvm::open(platform, linux)?;
         let cpuid = Arc::new(GuestCpuid::new(&kvm, platform)?);
         let layout = Layout::new(config.memory, cpuid.address_limit)?;
-        let memory = Arc::new(Memory::new(&layout.memory, platform.splits_memory(), config.pages)?);
         let fd = Arc::new(create(&kvm, platform)?);
+        // Before anything else of the VM's: KVM makes it confidential while it is empty.
+        let device = (platform == Platform::Snp).then(firmware::open).transpose();
+        let device = device.map_err(Error::SecureProcessor)?;
+        let begun = device.as_ref().map(|device| snp::launch::Launch::new(&*fd, device.as_fd()));
+        let begun = begun.transpose().map_err(snp::image::Error::from)?;
+        let memory = Arc::new(match platform {
+            Platform::Snp => Memory::of_kernel(fd.clone(), &layout.memory, VmType::Snp)?,
+            _ => Memory::new(&layout.memory, platform.splits_memory(), config.pages)?,
+        });
         let conversions = Arc::<ConversionLog>::default();
-        let hypercalls = match cpuid.c_bit.filter(|_| linux) {
+        let hypercalls = match cpuid.c_bit.filter(|_| linux || platform == Platform::Snp) {
+            Some(_) if platform == Platform::Snp => {
+                Some(Arc::new(Hypercalls::of_kernel(memory.clone(), conversions.clone())))
+            }
             Some(c_bit) => {
                 platform
                     .prepare_for_linux(&fd)
@@ -168,18 +191,34 @@ impl Vm {
         let model = Model { cpuid: &cpuid, cpus, memory_types: linux };
         let mut vcpus = Vec::with_capacity(cpus.into());
         for id in 0..cpus {
-            let encryption = cpuid.c_bit.map(|_| Encryption::Emulated {
-                ghcb: GhcbProtocol::new(memory.clone(), cpuid.clone(), secure_processor.clone()),
-                hypercalls: hypercalls.clone(),
-            });
+            let encryption = match (platform, &hypercalls) {
+                (Platform::None, _) => None,
+                (Platform::Snp, Some(hypercalls)) => Some(Encryption::Kernel(Confidential::new(
+                    memory.clone(),
+                    hypercalls.clone(),
+                    config.certificates.clone(),
+                ))),
+                _ => Some(Encryption::Emulated {
+                    ghcb: GhcbProtocol::new(
+                        memory.clone(),
+                        cpuid.clone(),
+                        secure_processor.clone(),
+                    ),
+                    hypercalls: hypercalls.clone(),
+                }),
+            };
             vcpus.push(Vcpu::new(&fd, id, &model, encryption)?);
         }
         let first = vcpus.first().ok_or(Error::Cpus(0))?;
         long_mode::write_tables(memory.private(), cpuid.c_bit)?;
+        let processor = match platform {
+            Platform::Snp => Signature(cpuid.leaf(1)[0]),
+            _ => Signature(ravelin_sp_model::chip::FMS),
+        };
         let image = |pages: Vec<Page>, first: &Vmsa| Image {
             policy: DEFAULT_POLICY,
             pages,
-            vcpus: vcpu_states(first, cpus),
+            vcpus: vcpu_states(first, cpus, processor),
             ..Image::default()
         };
         let mut host_data = [0; 32];
@@ -190,7 +229,15 @@ impl Vm {
                 let (entry, end) = guest.load(platform, &layout, memory.private(), tsc_khz)?;
                 host_data = guest.host_data;
                 let state = state::first(entry, cpuid.c_bit);
-                let pages = || builtin::pages(memory.private(), end);
+                let pages = || match platform {
+                    Platform::Snp => {
+                        let (loaded, special) = (0..end, &builtin::SPECIAL_ON_SNP);
+                        let loaded = std::slice::from_ref(&loaded);
+                        let plan = Plan { loaded, special, every: &layout.memory };
+                        plan.collect(memory.private()).map_err(boot::Error::from)
+                    }
+                    _ => builtin::pages(memory.private(), end),
+                };
                 let pages = platform.splits_memory().then(pages).transpose()?;
                 let image = pages.map(|pages| image(pages, &state));
                 (state, image)
@@ -199,6 +246,7 @@ impl Vm {
                 let protection = match platform {
                     Platform::None => Protection::None,
                     Platform::Emulated => Protection::Sev,
+                    Platform::Snp => Protection::Snp,
                 };
                 let map = MemoryMap::new(&layout, protection);
                 let tables = acpi::Tables::new(&layout, cpus);
@@ -206,7 +254,14 @@ impl Vm {
                 let entry = guest.load(memory.private(), &map, &tables, protection);
                 let state = state::first(entry.map_err(boot::Error::from)?, cpuid.c_bit);
                 let loaded = linux_loaded(&placement.kernel, &placement.initrd);
-                let plan = Plan { loaded: &loaded, special: &[], every: &[] };
+                let plan = match platform {
+                    Platform::Snp => Plan {
+                        loaded: &loaded,
+                        special: &confidential::SPECIAL,
+                        every: &layout.memory,
+                    },
+                    _ => Plan { loaded: &loaded, special: &[], every: &[] },
+                };
                 let pages = || plan.collect(memory.private()).map_err(boot::Error::from);
                 let pages = platform.splits_memory().then(pages).transpose()?;
                 let image = pages.map(|pages| image(pages, &state));
@@ -221,14 +276,23 @@ impl Vm {
                 (state, Some(*image))
             }
         };
+        // KVM measures the registers on SNP, and they cannot be set afterwards.
+        first.begin(&first_state).map_err(|error| Error::Step("set the first registers", error))?;
         let mut measurement = None;
-        if let Some(image) = image {
-            let launched = launch(&image, memory.private(), host_data)?;
-            measurement = Some(launched.measurement());
-            secure_processor.get_or_init(|| SecureProcessor::new(launched));
+        match (begun, image) {
+            (Some(begun), Some(image)) => {
+                let table = cpuid.for_vcpu(0, cpus)?;
+                snp::image::launch(begun, &image, &memory, table.as_slice(), host_data)?;
+                // As predicted: KVM does not tell what it has become.
+                measurement = Some(image.digest());
+            }
+            (_, Some(image)) => {
+                let launched = launch(&image, memory.private(), host_data)?;
+                measurement = Some(launched.measurement());
+                secure_processor.get_or_init(|| SecureProcessor::new(launched));
+            }
+            (_, None) => {}
         }
-        let begun = first.begin(&first_state);
-        begun.map_err(|error| Error::Step("set the first registers", error))?;
 
         let (sender, events) = mpsc::channel();
         let first_instruction = Arc::default();
@@ -359,8 +423,11 @@ impl Vm {
 
 /// The state of each vCPU where the first has this one and the others wait. On the emulated platform they
 /// are processors of the emulated AMD-SP's.
-fn vcpu_states(first: &Vmsa, cpus: u8) -> Vec<Box<ravelin_launch::PageBytes>> {
-    let processor = Signature(ravelin_sp_model::chip::FMS);
+fn vcpu_states(
+    first: &Vmsa,
+    cpus: u8,
+    processor: Signature,
+) -> Vec<Box<ravelin_launch::PageBytes>> {
     let mut states = Vmm::Qemu.vcpus(cpus.into(), RESET_VECTOR, processor, SNP_ACTIVE);
     if let Some(state) = states.first_mut() {
         **state = first.encode();
@@ -382,7 +449,7 @@ impl Stopper {
 
 /// A VM of KVM's with interrupt controllers, without memory and vCPUs.
 fn create(kvm: &Kvm, platform: Platform) -> Result<VmFd, Error> {
-    let fd = kvm.create_vm().map_err(|error| Error::Step("make a VM", error))?;
+    let fd = platform.create(kvm).map_err(|error| Error::Step("make a VM", error))?;
     if kvm.check_extension(Cap::SetIdentityMapAddr) {
         fd.set_identity_map_address(layout::KVM_IDENTITY_MAP)
             .map_err(|error| Error::Step("place its identity map", error))?;

@@ -89,7 +89,7 @@ fn words_that_describe_no_vm() {
         (&["run", "--vsock", "cid=many"], 29, "cid is no number"),
         (&["run", "--disk", "path=a"], 2, "goes with --kernel"),
         (&["run", "--repeat", "0"], 2, "a number from 1, or forever"),
-        (&["run", "--platform", "tdx"], 2, "say emulated or none"),
+        (&["run", "--platform", "tdx"], 2, "say emulated, snp or none"),
         (&["run", "--workload", "chess"], 2, "digits"),
         (&["run", "--workload", "idle", "--images", "x.npy"], 2, "--images goes with"),
         (&["run", "--colour"], 2, "--help"),

@@ -46,6 +46,11 @@ pub(crate) fn test(package: &str, target: &str) -> Result<Vec<TestProgram>, Erro
     test_programs(&["test", "--no-run", "--test", target], package)
 }
 
+/// Builds the unit tests of a package's library.
+pub(crate) fn library(package: &str) -> Result<Vec<TestProgram>, Error> {
+    test_programs(&["test", "--no-run", "--lib"], package)
+}
+
 fn test_programs(arguments: &[&str], package: &str) -> Result<Vec<TestProgram>, Error> {
     let mut programs: Vec<TestProgram> = cargo(arguments, package)?
         .into_iter()

@@ -114,6 +114,18 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
                     packing.test(package, test, &arguments)?;
                 }
             }
+            Work::LibraryOnlyHere { package, word } => {
+                for test in artifacts::library(package)? {
+                    packing.program(&test.executable)?;
+                    let mut arguments = vec![
+                        "--ignored".to_owned(),
+                        "--test-threads=1".to_owned(),
+                        (*word).to_owned(),
+                    ];
+                    arguments.extend_from_slice(&choice.test_arguments);
+                    packing.test(package, test, &arguments)?;
+                }
+            }
             Work::Tests { package, except } => {
                 for test in artifacts::tests(package)? {
                     if !except.contains(&test.target.as_str()) {

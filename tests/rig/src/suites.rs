@@ -52,6 +52,9 @@ pub(crate) enum Work {
         /// The target's name.
         target: &'static str,
     },
+    /// Tests of a package's library that other places ignore, by a word in their names, one after the
+    /// other.
+    LibraryOnlyHere { package: &'static str, word: &'static str },
     /// A command that must exit with 0. Its program is one of package `ravelin`'s, or busybox's.
     Command { name: &'static str, command: &'static [&'static str] },
     /// The same, and what it writes on standard output is for the user.
@@ -197,6 +200,24 @@ pub(crate) const SUITES: &[Suite] = &[
                     "/rig/guests/6.1/vmlinux",
                 ],
             },
+        ],
+    },
+    Suite {
+        name: "snp-memory",
+        about: "Private memory that only the guest has, on a kernel with software-protected VMs",
+        kernels: &[Kernel::Small7_2],
+        machine: Machine { devices: &[], ..MACHINE },
+        modules: KVM,
+        files: &[],
+        agent: false,
+        helpers: &[],
+        guests: &[],
+        guest_modules: &[],
+        programs: &[],
+        program_files: &[],
+        work: &[
+            Work::Command { name: "this host, by the doctor", command: &["ravelin", "doctor"] },
+            Work::LibraryOnlyHere { package: "ravelin", word: "snp_memory" },
         ],
     },
 ];

@@ -3,7 +3,7 @@
 use super::linux::memory_map::Kind;
 use super::pages::Plan;
 use super::start_info::{self, StartInfo};
-use super::{Entry, Error, image};
+use super::{Entry, Error, confidential, image};
 use crate::layout::Layout;
 use ravelin_launch::{Page, PageType};
 use std::fmt;
@@ -56,6 +56,13 @@ impl Builtin {
         Ok((Entry::LongMode { instruction, argument }, end))
     }
 }
+
+/// Pages of a type of their own on SNP.
+pub const SPECIAL_ON_SNP: [(u64, PageType); 3] = [
+    (start_info::HINTS, PageType::Unmeasured),
+    (confidential::SECRETS, PageType::Secrets),
+    (confidential::CPUID, PageType::Cpuid),
+];
 
 /// Tells a built-in guest that came as an image how fast the clock goes here. Its hints are not measured,
 /// so they are the host's to write; other guests have no such page.

@@ -97,13 +97,9 @@ impl Machine {
         let pages = match self.target {
             Target::Emulated => builtin::pages(&memory, end)?,
             Target::Snp => {
-                let special = [
-                    (super::start_info::HINTS, PageType::Unmeasured),
-                    (confidential::SECRETS, PageType::Secrets),
-                    (confidential::CPUID, PageType::Cpuid),
-                ];
                 let loaded = 0..end;
-                self.pages(&memory, &layout, std::slice::from_ref(&loaded), &special)?
+                let loaded = std::slice::from_ref(&loaded);
+                self.pages(&memory, &layout, loaded, &builtin::SPECIAL_ON_SNP)?
             }
         };
         Ok(self.image(entry, &layout, pages))
@@ -118,7 +114,11 @@ impl Machine {
 
     /// Memory with page tables and nothing else.
     fn memory(&self) -> Result<(Layout, GuestMemoryMmap), ImageError> {
-        let layout = Layout::new(self.memory, 1 << self.c_bit)?;
+        let limit = match self.target {
+            Target::Snp => layout::SNP_LIMIT,
+            Target::Emulated => 1 << self.c_bit,
+        };
+        let layout = Layout::new(self.memory, limit)?;
         let ranges = layout.memory.iter();
         let ranges: Vec<_> = ranges
             .map(|range| (GuestAddress(range.start), (range.end - range.start) as usize))

@@ -11,6 +11,7 @@ use crate::vm::{Builtin, Guest};
 use ravelin_gpu_abi::ring::MAX_SLOT_SIZE;
 use ravelin_report::Bench;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Most bytes moved in one measurement.
@@ -85,6 +86,7 @@ fn measure(
     let launch = Launch {
         spec: &spec,
         workload: "bench",
+        certificates: Arc::default(),
         guest: Guest::Builtin(Builtin {
             image: read_image(arguments.guest_image.as_deref())?,
             parameters: format!("workload=bench size={} chunk={}", size.0, chunk.0),

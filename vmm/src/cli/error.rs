@@ -5,6 +5,7 @@ use super::{evidence, images};
 use crate::control::client;
 use crate::host::binding;
 use crate::machine::{gpu, peripherals};
+use crate::platform::snp::certificates;
 use crate::{boot, config, kvm, layout, machine, runtime, vm};
 use ravelin_devices::vfio::{attach, device};
 use std::io;
@@ -79,6 +80,9 @@ pub enum Error {
     /// The GPU does not come up.
     #[error("the GPU does not come up")]
     Gpu(#[from] ravelin_gpu_model::Error),
+    /// The certificates cannot be used.
+    #[error("--certificates: {0}")]
+    Certificates(#[from] certificates::Error),
     /// There is no VM of that name.
     #[error("no VM is called {0}: see `ravelinctl list`")]
     NoSuchVm(config::Name),
@@ -117,6 +121,7 @@ impl Error {
             Error::ToolAbsent { .. } => ExitCode::ToolAbsent,
             Error::ToolBroken(..) => ExitCode::ToolBroken,
             Error::Gpu(_) => ExitCode::Internal,
+            Error::Certificates(_) => ExitCode::BadFile,
             Error::NoSuchVm(_) => ExitCode::NoSuchVm,
             Error::VmDead(_) => ExitCode::VmDead,
             Error::Control(client::Error::Refused { code, .. }) if code == "no-such-gpu" => {
@@ -203,7 +208,11 @@ fn of_vm(error: &vm::Error) -> ExitCode {
     match error {
         vm::Error::Kvm(kvm::Error::Absent) => ExitCode::KvmAbsent,
         vm::Error::Kvm(kvm::Error::Permission) => ExitCode::KvmPermission,
+        vm::Error::Kvm(kvm::Error::Unable(_)) | vm::Error::SecureProcessor(_) => {
+            ExitCode::HostUnable
+        }
         vm::Error::Kvm(_) => ExitCode::KvmUnsuitable,
+        vm::Error::SnpLaunch(_) => ExitCode::SnpLaunch,
         vm::Error::Layout(layout::Error::Memory(_)) => ExitCode::SizeTooSmall,
         vm::Error::Layout(layout::Error::TooLarge { .. }) => ExitCode::SizeTooLarge,
         vm::Error::Boot(boot::Error::NoRoom(_)) => ExitCode::SizeTooSmall,

@@ -72,6 +72,7 @@ exit_codes! {
     Image = 43, "image", "the image cannot be made";
     ToolAbsent = 50, "tool-absent", "the program that the subcommand runs is not installed";
     ToolBroken = 51, "tool-broken", "the program that the subcommand runs cannot be started";
+    SnpLaunch = 59, "snp-launch", "the SNP launch failed";
     HostUnable = 60, "host-unable", "this host cannot do what was asked for: see ravelin doctor";
     NoSuchDevice = 63, "no-such-device", "the host has no PCI function of that address";
     DeviceInUse = 64, "device-in-use", "the PCI function works for the host or for a VM";

@@ -21,6 +21,7 @@ use crate::machine::peripherals::Peripherals;
 use crate::machine::{self, Machine, SerialLine, SerialPorts};
 use crate::memory::{Memory, Pages};
 use crate::platform::conversions::{ConversionLog, Counts};
+use crate::platform::snp::certificates::Certificates;
 use crate::runtime::RuntimeRoot;
 use crate::vcpu::Exit;
 use crate::vm::{Guest, Vm, VmConfig};
@@ -28,6 +29,7 @@ use ravelin_devices::dma_gate::DmaGate;
 use ravelin_devices::page_state::PAGE_SIZE;
 use ravelin_devices::serial::LineSink;
 use ravelin_report::MAX_LINE;
+use ravelin_snp::ghcb::termination;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -43,6 +45,8 @@ pub(super) struct Launch<'a> {
     pub(super) workload: &'a str,
     /// What runs in it.
     pub(super) guest: Guest,
+    /// What an SNP guest may ask for with a report.
+    pub(super) certificates: Arc<Certificates>,
     /// What its results must be.
     pub(super) reference: Option<Reference>,
     /// Where to save what the GPUs present.
@@ -131,6 +135,7 @@ impl Launch<'_> {
             pages: if self.spec.hugepages { Pages::Huge } else { Pages::Any },
             cpus: self.spec.cpus,
             guest: self.guest,
+            certificates: self.certificates,
         };
         let spec = self.spec;
         let open =
@@ -304,15 +309,18 @@ fn describe(name: &Name, spec: &VmSpec, workload: &str) -> VmInfo {
 }
 
 /// How a guest ended, as a stable word.
-pub(super) fn name_exit(exit: Exit) -> &'static str {
+pub(super) fn name_exit(exit: Exit) -> String {
     match exit {
-        Exit::PowerOff => "power-off",
-        Exit::Reset => "reset",
-        Exit::TripleFault => "triple-fault",
-        Exit::Terminated { .. } => "terminated",
-        Exit::Failed { .. } => "kvm-failed",
-        Exit::Panicked => "vmm-panicked",
-        Exit::Stopped => "stopped",
+        Exit::PowerOff => "power-off".into(),
+        Exit::Reset => "reset".into(),
+        Exit::TripleFault => "triple-fault".into(),
+        Exit::Terminated { set, reason } => match termination::find(set, reason) {
+            Some(reason) => format!("terminated-{}", reason.name),
+            None => format!("terminated-{set}-{reason}"),
+        },
+        Exit::Failed { .. } => "kvm-failed".into(),
+        Exit::Panicked => "vmm-panicked".into(),
+        Exit::Stopped => "stopped".into(),
     }
 }
 
@@ -321,7 +329,10 @@ fn describe_exit(exit: Exit) -> String {
         Exit::PowerOff => "it powered off".into(),
         Exit::Reset => "it asked for a reset".into(),
         Exit::TripleFault => "triple fault; the console may say more".into(),
-        Exit::Terminated { set, reason } => format!("it gave up, GHCB reason {set}:{reason}"),
+        Exit::Terminated { set, reason } => {
+            let meaning = termination::find(set, reason).map_or("unknown", |reason| reason.meaning);
+            format!("it gave up, GHCB reason {set}:{reason}: {meaning}")
+        }
         Exit::Failed { reason, detail, rip } => {
             format!("KVM cannot carry on: exit {reason}, detail {detail:#x}, rip {rip:#x}")
         }

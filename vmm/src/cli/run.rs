@@ -9,15 +9,18 @@ use super::output::{self, Progress};
 use super::passed::PassedGpu;
 use super::{Error, RunArgs, images};
 use crate::boot::linux::{self, Linux};
-use crate::config::{self, GpuSpec, Size, VmSpec, Workload};
+use crate::config::{self, GpuSpec, OnReset, Size, VmSpec, Workload};
 use crate::layout;
 use crate::platform::Platform;
+use crate::platform::snp::certificates::Certificates;
+use crate::vcpu::Exit;
 use crate::vm::{Builtin, Guest};
 use ravelin_digits::{EMBEDDED, Payload, reference};
 use ravelin_report::Transfer;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The object of `--json`. Fields that a run did not come to are null.
@@ -31,7 +34,7 @@ struct RunReport {
     /// From the process's start to the guest's report that its user space is up.
     guest_ready_us: Option<u64>,
     /// How the guest ended: "power-off", "reset", ...
-    guest_end: Option<&'static str>,
+    guest_end: Option<String>,
     /// What a Linux guest asked of its pages; null where nothing is private.
     conversions: Option<Conversions>,
     /// A Linux guest's virtio devices; null for the built-in guest.
@@ -80,8 +83,19 @@ struct Work {
     reference: Option<Reference>,
 }
 
-/// Runs the command.
+/// Runs the command. A guest whose memory was launched cannot be reset where it stands: everything is
+/// read, made and launched anew.
 pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
+    loop {
+        if let Some(exit) = once(arguments, started) {
+            return exit;
+        }
+        Progress::new().say("reset", format_args!("the guest is launched anew"));
+    }
+}
+
+/// Runs a guest until it ends; `None` where it has asked for a reset and shall get it.
+fn once(arguments: &RunArgs, started: Instant) -> Option<ExitCode> {
     let prepared = spec(arguments).and_then(|spec| {
         if arguments.print_config {
             return Ok(Err(spec));
@@ -92,8 +106,8 @@ pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
     });
     let (spec, guest, reference) = match prepared {
         Ok(Ok(prepared)) => prepared,
-        Ok(Err(spec)) => return print_config(&spec),
-        Err(error) => return refuse(&error, arguments.json, None),
+        Ok(Err(spec)) => return Some(print_config(&spec)),
+        Err(error) => return Some(refuse(&error, arguments.json, None)),
     };
     if spec.platform == Platform::None {
         Progress::new().warn("platform none: nothing protects the guest from this host");
@@ -104,10 +118,16 @@ pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
     let evidence = evidence.transpose();
     let evidence = match evidence {
         Ok(evidence) => evidence,
-        Err(error) => return refuse(&error.into(), arguments.json, Some(&spec)),
+        Err(error) => return Some(refuse(&error.into(), arguments.json, Some(&spec))),
+    };
+    let certificates = spec.certificates.as_deref().map(Certificates::in_directory).transpose();
+    let certificates = match certificates {
+        Ok(certificates) => Arc::new(certificates.unwrap_or_default()),
+        Err(error) => return Some(refuse(&error.into(), arguments.json, Some(&spec))),
     };
     let launch = Launch {
         spec: &spec,
+        certificates,
         workload: &match spec.kernel {
             Some(_) => "linux".into(),
             None => spec.workload.to_string(),
@@ -119,8 +139,12 @@ pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
     };
     let outcome = match launch.run() {
         Ok(outcome) => outcome,
-        Err(error) => return refuse(&error, arguments.json, Some(&spec)),
+        Err(error) => return Some(refuse(&error, arguments.json, Some(&spec))),
     };
+    if spec.on_reset == OnReset::Relaunch && outcome.exit == Exit::Reset && outcome.signal.is_none()
+    {
+        return None;
+    }
     let judgement = with_evidence(judge(&spec, &outcome), &outcome);
     let report = report(&spec, &outcome, reference.as_ref(), &judgement);
     if let Some(line) = &judgement.line {
@@ -130,7 +154,7 @@ pub(super) fn run(arguments: &RunArgs, started: Instant) -> ExitCode {
         true => output::json(&report),
         false => summarize(&spec, &outcome, &report),
     }
-    judgement.exit
+    Some(judgement.exit)
 }
 
 /// The VM that the arguments describe, every rule checked that needs no machine.
@@ -188,6 +212,8 @@ fn spec(arguments: &RunArgs) -> Result<VmSpec, Error> {
     if let Some(repeat) = &arguments.repeat {
         spec.repeat = repeat.parse()?;
     }
+    spec.on_reset = arguments.on_reset.unwrap_or(spec.on_reset);
+    spec.certificates = arguments.certificates.clone().or(spec.certificates);
     spec.workload = arguments.workload.unwrap_or(spec.workload);
     spec.images = arguments.images.clone().or(spec.images);
     spec.check()?;
@@ -403,6 +429,7 @@ fn summarize(spec: &VmSpec, outcome: &Outcome, report: &RunReport) {
                 "emulated: devices see shared pages only; no protection from this host itself"
                     .into()
             }
+            Platform::Snp => "snp: launched by this host's AMD-SP".into(),
             Platform::None => "none: nothing is protected".into(),
         },
     );

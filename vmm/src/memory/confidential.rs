@@ -10,7 +10,6 @@
 //! a software-protected VM boots in shared memory and converts it itself, since nothing can be put into
 //! its private memory from outside.
 
-#![cfg_attr(not(test), allow(dead_code, reason = "vm.rs launches with it once images are there"))]
 // A slot names memory by its address in this process.
 #![allow(unsafe_code)]
 
@@ -156,3 +155,6 @@ impl<K: Kernel + Send + Sync> Subscriber for Confidential<K> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod snp_memory;

@@ -131,10 +131,6 @@ impl Hypercalls {
         Self { memory, alias: Some(alias), log }
     }
 
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "vm.rs launches with it once images are there")
-    )]
     /// For memory whose private side is the kernel's: the processor tells the sides apart.
     pub(crate) fn of_kernel(memory: Arc<Memory>, log: Arc<ConversionLog>) -> Self {
         Self { memory, alias: None, log }

@@ -3,7 +3,8 @@
 
 mod topology;
 
-use super::Platform;
+use super::{Platform, snp};
+use crate::layout::SNP_LIMIT;
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::Kvm;
 use ravelin_snp::cpuid::{EncryptionLeaf, LEAF};
@@ -36,6 +37,9 @@ pub enum Error {
     /// KVM reports a physical address width that is too narrow.
     #[error("KVM offers physical addresses of {0} bits, at least {NARROWEST} are needed")]
     AddressWidth(u8),
+    /// KVM shows a guest no encryption.
+    #[error("KVM shows guests no memory encryption: see `ravelin doctor snp`")]
+    NoEncryption,
     /// The table is full.
     #[error("KVM's CPUID table has no room for more leaves")]
     Full,
@@ -66,8 +70,12 @@ impl GuestCpuid {
         platform: Platform,
     ) -> Result<GuestCpuid, Error> {
         let mut entries = supported.as_slice().to_vec();
-        // The host's own encryption is none of the guest's.
-        entries.retain(|entry| entry.function != LEAF);
+        // The host's own encryption is none of the guest's, but for a guest that has it.
+        let own = entries.iter().find(|entry| entry.function == LEAF).copied();
+        match platform {
+            Platform::Snp => snp::cpuid::strip(&mut entries),
+            Platform::Emulated | Platform::None => entries.retain(|entry| entry.function != LEAF),
+        }
         // 36 bits where the leaf is missing (Intel SDM, CPUID leaf 0x80000008).
         let width = entries
             .iter()
@@ -76,8 +84,21 @@ impl GuestCpuid {
         if !(NARROWEST..=52).contains(&width) {
             return Err(Error::AddressWidth(width));
         }
-        let c_bit = platform.splits_memory().then(|| HIGHEST_C_BIT.min(width - 1));
-        if let Some(c_bit) = c_bit {
+        let c_bit = match platform {
+            Platform::None => None,
+            Platform::Emulated => Some(HIGHEST_C_BIT.min(width - 1)),
+            Platform::Snp => {
+                let leaf = own.ok_or(Error::NoEncryption)?;
+                Some(EncryptionLeaf::decode(leaf.eax, leaf.ebx).c_bit)
+            }
+        };
+        let address_limit = match (platform, c_bit) {
+            (Platform::Snp, _) if SNP_LIMIT > 1 << width => return Err(Error::AddressWidth(width)),
+            (Platform::Snp, _) => SNP_LIMIT,
+            // Bit 47 is also the last that identity-mapped, canonical addresses reach.
+            (_, c_bit) => 1 << c_bit.unwrap_or(width.min(47)),
+        };
+        if let (Platform::Emulated, Some(c_bit)) = (platform, c_bit) {
             let leaf = EncryptionLeaf { sev: true, sev_es: false, c_bit, reduction: 1 };
             let (eax, ebx) = leaf.encode();
             entries.push(kvm_cpuid_entry2 { function: LEAF, eax, ebx, ..Default::default() });
@@ -94,8 +115,7 @@ impl GuestCpuid {
             entry.ecx = entry.ecx & !TSC_DEADLINE | HYPERVISOR;
         }
         let table = CpuId::from_entries(&entries).map_err(|_| Error::Full)?;
-        // Bit 47 is also the last that identity-mapped, canonical addresses reach.
-        Ok(GuestCpuid { table, c_bit, address_limit: 1 << c_bit.unwrap_or(width.min(47)) })
+        Ok(GuestCpuid { table, c_bit, address_limit })
     }
 
     /// The table for the vCPU of this APIC id among so many.
@@ -150,6 +170,24 @@ mod tests {
     fn an_unprotected_guest_sees_no_encryption_even_on_a_host_that_has_it() {
         let cpuid = GuestCpuid::from_supported(table(48, true), Platform::None).unwrap();
         assert_eq!((cpuid.c_bit, cpuid.leaf(LEAF)), (None, [0; 4]));
+    }
+
+    #[test]
+    fn an_snp_guest_sees_the_hosts_encryption_and_an_address_space_that_is_the_same_everywhere() {
+        let mut entries = table(48, false).as_slice().to_vec();
+        let (eax, ebx) = (0x1a, 51);
+        entries.push(kvm_cpuid_entry2 { function: LEAF, eax, ebx, ..Default::default() });
+        entries[0].ecx = TSC_DEADLINE;
+        let supported = |entries: &[kvm_cpuid_entry2]| CpuId::from_entries(entries).unwrap();
+        let cpuid = GuestCpuid::from_supported(supported(&entries), Platform::Snp).unwrap();
+        assert_eq!((cpuid.c_bit, cpuid.address_limit), (Some(51), SNP_LIMIT));
+        assert_eq!(cpuid.leaf(LEAF), [eax, ebx, 0, 0]);
+        assert_eq!(cpuid.leaf(FEATURES)[2], HYPERVISOR);
+        entries.pop();
+        let refused = GuestCpuid::from_supported(supported(&entries), Platform::Snp);
+        assert!(matches!(refused, Err(Error::NoEncryption)));
+        let narrow = GuestCpuid::from_supported(table(45, true), Platform::Snp);
+        assert!(matches!(narrow, Err(Error::AddressWidth(45))));
     }
 
     #[test]

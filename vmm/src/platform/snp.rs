@@ -2,18 +2,17 @@
 //! asks for.
 //!
 //! [`kernel`] is the thin layer of ioctls, so that a recording fake can stand under everything else.
-//! [`launch`] is the order as a type-state, [`firmware`] the AMD-SP behind `/dev/sev`, [`cpuid`] what
-//! the AMD-SP lets a guest believe of its processor, [`certificates`] what a guest may ask of the
-//! operator. Memory is
-//! [`memory`](crate::memory)'s, whether a host can do all this is [`doctor`](crate::doctor)'s to say.
+//! [`launch`] is the order as a type-state, [`image`] what goes through it, [`firmware`] the AMD-SP behind
+//! `/dev/sev`, [`cpuid`] what the AMD-SP lets a guest believe of its processor, [`certificates`] what a
+//! guest may ask of the operator. Memory is [`memory`](crate::memory)'s; whether a host can do all this is
+//! [`doctor`](crate::doctor)'s to say.
 //!
 //! No machine that develops Ravelin has SNP: `docs/snp-on-hardware.md` lists what was never run.
-
-#![cfg_attr(not(test), allow(dead_code, reason = "vm.rs launches with it once images are there"))]
 
 pub mod certificates;
 pub(crate) mod cpuid;
 pub mod firmware;
+pub mod image;
 pub(crate) mod kernel;
 pub mod launch;
 

@@ -5,7 +5,6 @@
 //! other side than it is on is one more way of asking. Certificates come from
 //! [`Certificates`]. Nothing that the guest says is believed: addresses are looked up in the map.
 
-#![cfg_attr(not(test), allow(dead_code, reason = "vm.rs launches with it once images are there"))]
 // The structure of an exit that kvm-ioctls does not know is read from `kvm_run`.
 #![allow(unsafe_code)]
 

@@ -88,7 +88,8 @@ pub fn with(
         host_data: [0; 32],
         payload,
     });
-    VmConfig { platform, memory: 64 << 20, pages: Pages::Any, cpus: 1, guest }
+    let certificates = Arc::default();
+    VmConfig { platform, memory: 64 << 20, pages: Pages::Any, cpus: 1, guest, certificates }
 }
 
 /// Runs a guest to its end; stops it if it takes too long.

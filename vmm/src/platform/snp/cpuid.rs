@@ -34,7 +34,7 @@ const INITIAL_STATE_SIZE: u32 = 0x240;
 /// Why there is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("KVM's CPUID has {0} leaves, and the CPUID page takes {MAX_FUNCTIONS}")]
-pub(crate) struct TooMany(usize);
+pub struct TooMany(usize);
 
 /// A register that the AMD-SP wants to be otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
