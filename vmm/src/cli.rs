@@ -55,7 +55,7 @@ enum Command {
     /// Run a guest until it ends
     #[command(after_help = exit::table(ExitCode::ALL))]
     Run(Box<RunArgs>),
-    /// Measure the path between guest and GPU
+    /// Measure the path between guest and GPU, or what conversions of memory cost
     Bench {
         #[command(subcommand)]
         what: Bench,
@@ -87,6 +87,12 @@ enum Bench {
     /// Seal, move and open through the real path, both ways, beside the raw cipher and a memory copy
     #[command(after_help = exit::table(ExitCode::ALL))]
     Transfer(BenchArgs),
+    /// Convert guest memory between private and shared, alone and with a device whose mappings follow
+    ///
+    /// No guest runs, and KVM is not needed. A device must be bound to vfio-pci (`ravelinctl bind`) and
+    /// in nobody's hands.
+    #[command(after_help = exit::table(ExitCode::ALL))]
+    Conversions(ConversionsArgs),
 }
 
 /// Options of `ravelin run`.
@@ -204,6 +210,17 @@ struct BenchArgs {
     guest_image: Option<PathBuf>,
 }
 
+/// Options of `ravelin bench conversions`.
+#[derive(Debug, Args)]
+struct ConversionsArgs {
+    /// Print one JSON object (schema "ravelin.bench.conversions/1") on standard output
+    #[arg(long)]
+    json: bool,
+    /// A device of the host's, as vfio=0000:01:00.0
+    #[arg(long, value_name = "vfio=ADDRESS")]
+    gpu: Option<String>,
+}
+
 /// Options of `ravelin gpu-server`.
 #[derive(Debug, Args)]
 struct GpuServerArgs {
@@ -246,6 +263,9 @@ pub fn main(words: impl IntoIterator<Item = OsString>, started: Instant) -> Exit
         Some(Command::Run(arguments)) => run::run(&arguments, started),
         Some(Command::Bench { what: Bench::Transfer(arguments) }) => {
             bench::transfer(&arguments, started)
+        }
+        Some(Command::Bench { what: Bench::Conversions(arguments) }) => {
+            bench::conversions::run(&arguments)
         }
         Some(Command::GpuServer(arguments)) => gpu_server::run(&arguments),
         Some(Command::Doctor(arguments)) => doctor::run(&arguments),

@@ -68,6 +68,14 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(1200);
 const MACHINE: Machine =
     Machine { cpus: 2, memory_mib: 4096, devices: &[Device::Edu, Device::Nvme] };
 
+/// The machine with more to give away.
+const MACHINE_WITH_NEIGHBOURS: Machine =
+    Machine { devices: &[Device::Edu, Device::Nvme, Device::Neighbours], ..MACHINE };
+
+/// With the NVMe controller; what it prints is in the job's log.
+const BENCH: &str = "nvme=$(dirname $(grep -l 0x010802 /sys/bus/pci/devices/*/class)) && \
+    ravelinctl bind ${nvme##*/} && ravelin bench conversions --gpu vfio=${nvme##*/}";
+
 const KVM: &[&str] = &["kvm-amd"];
 
 /// Drivers of virtio devices, for guests.
@@ -85,8 +93,8 @@ pub(crate) const SHELL: Suite = Suite {
     name: "shell",
     about: "A shell in the machine, or one command: `cargo rig shell ravelin run --json`",
     kernels: &[Kernel::Stock6_1],
-    machine: MACHINE,
-    modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "tun", "vhost_vsock"],
+    machine: MACHINE_WITH_NEIGHBOURS,
+    modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "virtio_pci", "tun", "vhost_vsock"],
     files: &[],
     agent: true,
     helpers: &[],
@@ -148,11 +156,7 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "vfio",
         about: "Real devices behind a real IOMMU, by VFIO's groups (6.1) and by iommufd (small-7.2)",
         kernels: &[Kernel::Stock6_1, Kernel::Small7_2],
-        machine: Machine {
-            cpus: 2,
-            memory_mib: 4096,
-            devices: &[Device::Edu, Device::Nvme, Device::Neighbours],
-        },
+        machine: MACHINE_WITH_NEIGHBOURS,
         modules: &["kvm-amd", "vfio-pci", "vfio_iommu_type1", "virtio_pci"],
         files: &[],
         agent: false,
@@ -164,6 +168,7 @@ pub(crate) const SUITES: &[Suite] = &[
         work: &[
             Work::OnlyHere { package: "ravelin", target: "vfio" },
             Work::OnlyHere { package: "ravelin", target: "vfio_bad_input" },
+            Work::Command { name: "the bench of conversions", command: &["sh", "-c", BENCH] },
         ],
     },
     Suite {

@@ -2,6 +2,8 @@
 //!
 //! The guest measures; here the numbers are put in relation. Speeds are in GB/s, 1e9 bytes a second.
 
+pub(super) mod conversions;
+
 use super::exit::ExitCode;
 use super::launch::{Launch, read_image};
 use super::output;

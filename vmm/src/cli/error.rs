@@ -7,6 +7,7 @@ use crate::host::binding;
 use crate::machine::{gpu, peripherals};
 use crate::platform::snp::certificates;
 use crate::{boot, config, kvm, layout, machine, runtime, vm};
+use ravelin_devices::page_state;
 use ravelin_devices::vfio::{attach, device};
 use std::io;
 use std::net::SocketAddr;
@@ -95,6 +96,9 @@ pub enum Error {
     /// A function of the host's stays where it is.
     #[error(transparent)]
     Binding(#[from] binding::Error),
+    /// Guest memory does not change sides.
+    #[error("guest memory cannot be converted")]
+    Conversion(#[from] page_state::Error),
 }
 
 impl Error {
@@ -129,6 +133,7 @@ impl Error {
             }
             Error::Control(_) => ExitCode::ControlFailed,
             Error::Binding(error) => of_binding(error),
+            Error::Conversion(_) => ExitCode::Internal,
         }
     }
 }

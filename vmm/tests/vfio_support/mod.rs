@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// No step takes this long, even in an emulated machine on a loaded host.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 const PCI: &str = "/sys/bus/pci/devices";
 

@@ -9,9 +9,6 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-/// Region of a VFIO device's file: its number is in the upper bits of the offset.
-const REGION_SHIFT: u32 = 40;
-
 pub struct Vm {
     child: Child,
     place: tempfile::TempDir,
@@ -100,18 +97,26 @@ impl Vm {
         (kilobytes("VmLck:") + kilobytes("VmPin:")) << 10
     }
 
-    /// Which bytes of a BAR the VMM has mapped: a memory slot can show no others.
-    pub fn mapped_of_bar(&self, bar: u64) -> Vec<Range<u64>> {
+    /// Which bytes of a device's BAR0 the VMM has mapped: a memory slot can show no others.
+    pub fn mapped_of_bar0(&self, address: &str) -> Vec<Range<u64>> {
+        let number =
+            |digits: &str| u64::from_str_radix(digits.trim_start_matches("0x"), 16).unwrap();
+        let bars = super::attribute(address, "resource");
+        let bar0: Vec<u64> = bars.lines().next().unwrap().split(' ').take(2).map(number).collect();
         let maps = fs::read_to_string(format!("/proc/{}/maps", self.child.id())).unwrap();
         let mut ranges = Vec::new();
-        for line in maps.lines().filter(|line| line.contains("vfio")) {
-            // "7f1c00000000-7f1c00001000 rw-s 10000000000 00:0e 1058  anon_inode:[vfio-device]"
+        for line in maps.lines().filter(|line| is_a_devices(line)) {
+            // "7f1c00000000-7f1c00001000 rw-s fea00000 00:0e 1058  anon_inode:[vfio-device]"
             let words: Vec<&str> = line.split_whitespace().collect();
             let (start, end) = words[0].split_once('-').unwrap();
-            let number = |digits| u64::from_str_radix(digits, 16).unwrap();
             let (length, offset) = (number(end) - number(start), number(words[2]));
-            if offset >> REGION_SHIFT == bar {
-                let offset = offset & ((1 << REGION_SHIFT) - 1);
+            // Some kernels show the offset in the device's file, where BAR0 is at 0, others where the
+            // BAR is on the bus.
+            let offset = match offset {
+                on_the_bus if (bar0[0]..=bar0[1]).contains(&on_the_bus) => on_the_bus - bar0[0],
+                in_the_file => in_the_file,
+            };
+            if offset <= bar0[1] - bar0[0] {
                 ranges.push(offset..offset + length);
             }
         }
@@ -147,6 +152,11 @@ impl Drop for Vm {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether a line of `maps` is of a VFIO device's file.
+fn is_a_devices(line: &str) -> bool {
+    line.ends_with("[vfio-device]") || line.contains(" /dev/vfio/")
 }
 
 /// A launch that is to be refused; `prepare` may take rights away.

@@ -23,6 +23,8 @@ const PATIENCE_US: u32 = 4_000_000;
 /// A halt that lasts as long as this has not been cut short by an interrupt.
 const QUIET_US: u32 = 20_000;
 const PAGE: usize = 4096;
+/// Bytes of a transfer. The teaching device takes less than a page.
+const TRANSFER: usize = 2048;
 /// `repeat=` on the command line, if there is no end.
 const FOREVER: &str = "forever";
 
@@ -63,11 +65,11 @@ fn failed(code: &'static str, message: impl Into<String>) -> Failure {
     Failure { code, message: message.into() }
 }
 
-/// Whether a page of a piece of memory is all `byte`.
+/// Whether a piece of memory is all `byte` where a transfer goes.
 fn is_all(memory: &impl SharedMemory, offset: usize, byte: u8) -> bool {
-    let mut page = [0; PAGE];
-    memory.read(offset, &mut page);
-    page.iter().all(|found| *found == byte)
+    let mut bytes = [0; TRANSFER];
+    memory.read(offset, &mut bytes);
+    bytes.iter().all(|found| *found == byte)
 }
 
 fn no_memory() -> Failure {

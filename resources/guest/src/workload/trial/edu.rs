@@ -1,10 +1,12 @@
 //! QEMU's teaching device (`docs/specs/edu` in QEMU's source): registers, a DMA engine, MSI.
 //!
-//! Its engine takes a tenth of a second for a transfer of at most 4 KiB, during which memory can
+//! Its engine takes a tenth of a second for a transfer of less than 4 KiB, during which memory can
 //! change sides: that is what the trials with conversions are about. Its addresses have 28 bits.
 
 use super::pool::Pool;
-use super::{FOREVER, Failure, PAGE, failed, find, interrupts, is_all, no_memory, passed};
+use super::{
+    FOREVER, Failure, PAGE, TRANSFER, failed, find, interrupts, is_all, no_memory, passed,
+};
 use crate::machine::Machine;
 use crate::pci::Function;
 use crate::shared::Piece;
@@ -121,7 +123,7 @@ fn message(machine: &Machine, edu: &mut Edu) -> Result<(), Failure> {
 fn to_shared(machine: &Machine, edu: &mut Edu, mailbox: &Piece) -> Result<(), Failure> {
     let start = machine.clock.now_us();
     edu.load(mailbox)?;
-    mailbox.write(0, &[SHARED; PAGE]);
+    mailbox.write(0, &[SHARED; TRANSFER]);
     edu.store(mailbox.address())?;
     if !is_all(mailbox, 0, DEVICE) {
         return Err(failed("dma-shared", "the device's bytes do not arrive in a shared page"));
@@ -144,14 +146,14 @@ fn to_private(
         return Err(failed("dma-private", "the device has written to a private page"));
     }
     edu.fetch(pool.address(0))?;
-    mailbox.write(0, &[SHARED; PAGE]);
+    mailbox.write(0, &[SHARED; TRANSFER]);
     edu.store(mailbox.address())?;
-    let mut found = [0; PAGE];
+    let mut found = [0; TRANSFER];
     mailbox.read(0, &mut found);
     if found.contains(&PRIVATE) {
         return Err(failed("dma-private", "the device has read a private page"));
     }
-    if found == [SHARED; PAGE] {
+    if found == [SHARED; TRANSFER] {
         return Err(failed("dma-private", "the device does not work afterwards"));
     }
     passed("dma-private", 2, start, machine);
@@ -182,6 +184,11 @@ fn conversions(
         let page = random.below(pool.pages());
         if !(flight.keeps && flight.page == page) {
             pool.toggle(page)?;
+            // A page that is shared now may have what the device is writing.
+            let reached = pool.is_shared(page) && flight.page == page;
+            if !reached && !pool.is(page, 0) {
+                return Err(failed("conversion", "a converted page is not empty"));
+            }
             pool.fill(page, if pool.is_shared(page) { SHARED } else { PRIVATE });
             done += 1;
         }
@@ -275,7 +282,7 @@ struct Edu {
 impl Edu {
     /// Puts [`DEVICE`] into the device's memory.
     fn load(&mut self, mailbox: &Piece) -> Result<(), Failure> {
-        mailbox.write(0, &[DEVICE; PAGE]);
+        mailbox.write(0, &[DEVICE; TRANSFER]);
         self.fetch(mailbox.address())
     }
 
@@ -298,7 +305,7 @@ impl Edu {
     fn start(&mut self, source: u64, destination: u64, command: u64) {
         self.function.register_write64(REG_DMA_SOURCE, source);
         self.function.register_write64(REG_DMA_DESTINATION, destination);
-        self.function.register_write64(REG_DMA_COUNT, PAGE as u64);
+        self.function.register_write64(REG_DMA_COUNT, TRANSFER as u64);
         self.function.register_write64(REG_DMA_COMMAND, command);
     }
 
