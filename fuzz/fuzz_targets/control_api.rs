@@ -32,7 +32,7 @@ impl MsiSink for Ignored {
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().enable_all().build().unwrap());
 
-static SUBJECT: LazyLock<Arc<Subject>> = LazyLock::new(|| {
+static GPU: LazyLock<Arc<ApmDevice>> = LazyLock::new(|| {
     let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 4096)]).unwrap();
     let pages = PageStateMap::new(std::iter::once(0..4096), PageState::Shared).unwrap();
     let gate = Arc::new(DmaGate::new("gpu0", Arc::new(pages), memory));
@@ -43,6 +43,10 @@ static SUBJECT: LazyLock<Arc<Subject>> = LazyLock::new(|| {
         firmware: FirmwareSet::current(),
         identity: None,
     };
+    ApmDevice::new(config, gate, Arc::new(Ignored)).unwrap()
+});
+
+static SUBJECT: LazyLock<Arc<Subject>> = LazyLock::new(|| {
     let vm = VmInfo {
         name: "a".into(),
         pid: 1,
@@ -53,8 +57,7 @@ static SUBJECT: LazyLock<Arc<Subject>> = LazyLock::new(|| {
         uptime_us: 0,
         gpus: 1,
     };
-    let gpu = ApmDevice::new(config, gate, Arc::new(Ignored)).unwrap();
-    Arc::new(Subject { vm, since: Instant::now(), gpus: vec![gpu], log: None })
+    Arc::new(Subject { vm, since: Instant::now(), gpus: vec![GPU.clone()], log: None })
 });
 
 async fn talk(request: &[u8]) -> Vec<u8> {
@@ -76,7 +79,7 @@ fuzz_target!(|data: &[u8]| {
     if data.len() > 1 << 16 {
         return;
     }
-    let admin = SUBJECT.gpus[0].gpu().admin();
+    let admin = GPU.gpu().admin();
     let before = admin.info();
     let patience = Duration::from_secs(20);
     let answer = RUNTIME

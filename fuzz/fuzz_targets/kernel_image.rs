@@ -5,8 +5,8 @@
 use std::fs;
 
 use libfuzzer_sys::fuzz_target;
-use ravelin::boot::linux::Linux;
 use ravelin::boot::linux::memory_map::MemoryMap;
+use ravelin::boot::linux::{Linux, Protection};
 use ravelin::boot::{Entry, acpi};
 use ravelin::layout::Layout;
 use ravelin_fuzz::folder::folder;
@@ -28,12 +28,13 @@ fuzz_target!(|data: &[u8]| {
     fs::write(&kernel, data).unwrap();
     fs::write(&initrd, INITRD).unwrap();
     let layout = Layout::new(MEMORY, 1 << 46).unwrap();
-    let map = MemoryMap::new(&layout);
+    let protection = [Protection::None, Protection::Sev, Protection::Snp][data.len() % 3];
+    let map = MemoryMap::new(&layout, protection);
     let Ok(linux) = Linux::open(&kernel, Some(&initrd), "quiet") else { return };
     let Ok(placement) = linux.place(map.low()) else { return };
     let tables = acpi::Tables::new(&layout, 1);
     let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).unwrap();
-    let Ok(entry) = linux.load(&memory, &map, &tables, data.len() % 2 == 0) else { return };
+    let Ok(entry) = linux.load(&memory, &map, &tables, protection) else { return };
     let (Entry::LongMode { instruction, .. } | Entry::ProtectedMode { instruction, .. }) = entry;
     assert!(instruction >= LOWEST || data.starts_with(b"\x7fELF"), "it begins at {instruction:#x}");
     let mut bytes = [0; 9];

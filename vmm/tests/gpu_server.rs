@@ -261,7 +261,12 @@ fn what_cannot_be_served_has_an_exit_code_of_its_own() {
     for (arguments, exit, advice) in [
         (&["--spdm-listen", &server.address][..], 40, "choose another port"),
         (&["--spdm-listen", "127.0.0.1:0", "--pcap", "/nonexistent/x"], 41, "choose a file"),
-        (&["--spdm-listen", "127.0.0.1:0", "--gpu", "h100"], 9, "the only kind of GPU is apm"),
+        (
+            &["--spdm-listen", "127.0.0.1:0", "--gpu", "h100"],
+            9,
+            "the kinds of GPU are apm and vfio",
+        ),
+        (&["--spdm-listen", "127.0.0.1:0", "--gpu", "vfio=0000:01:00.0"], 9, "only the model"),
         (&["--spdm-listen", "nowhere"], 2, "invalid socket address"),
         (&["--spdm-listen", "127.0.0.1:0", "--transport", "tcp"], 2, "doe, mctp, none"),
     ] {

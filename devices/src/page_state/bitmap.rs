@@ -21,6 +21,16 @@ impl Extent {
         self.words[at / 64] >> (at % 64) & 1 != 0
     }
 
+    /// The value of all bits of a word, if they have one and this is its first page.
+    fn whole_word(&self, page: u64) -> Option<bool> {
+        let at = (page - self.pages.start) as usize;
+        match self.words[at / 64] {
+            0 if at.is_multiple_of(64) => Some(false),
+            u64::MAX if at.is_multiple_of(64) => Some(true),
+            _ => None,
+        }
+    }
+
     fn set(&mut self, page: u64, value: bool) {
         let at = (page - self.pages.start) as usize;
         let bit = 1 << (at % 64);
@@ -38,7 +48,10 @@ impl Bitmap {
         let words = (pages.end - pages.start).div_ceil(64) as usize;
         let words = vec![0; words].into_boxed_slice();
         self.0.insert(at, Extent { pages: pages.clone(), words });
-        self.fill(pages, value);
+        // A VM's memory begins clear, and must not take longer to start with the more of it there is.
+        if value {
+            self.fill(pages, true);
+        }
         Ok(())
     }
 
@@ -107,11 +120,19 @@ impl Bitmap {
     fn collect(&self, pages: Range<u64>, value: bool) -> Vec<Range<u64>> {
         let mut runs: Vec<Range<u64>> = Vec::new();
         for (extent, part) in self.parts(pages) {
-            for page in part.filter(|&page| extent.get(page) == value) {
-                match runs.last_mut() {
-                    Some(run) if run.end == page => run.end += 1,
-                    _ => runs.push(page..page + 1),
+            let mut page = part.start;
+            while page < part.end {
+                if extent.whole_word(page) == Some(!value) {
+                    page += u64::from(u64::BITS);
+                    continue;
                 }
+                if extent.get(page) == value {
+                    match runs.last_mut() {
+                        Some(run) if run.end == page => run.end += 1,
+                        _ => runs.push(page..page + 1),
+                    }
+                }
+                page += 1;
             }
         }
         runs
