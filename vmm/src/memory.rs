@@ -49,6 +49,9 @@ pub enum Error {
     /// The kernel would put private memory into a core dump.
     #[error("cannot keep private guest memory out of core dumps")]
     Dump(#[source] io::Error),
+    /// The kernel would give guest memory to children of this process.
+    #[error("cannot keep guest memory to this process")]
+    Fork(#[source] io::Error),
     /// The kernel gave no private memory of that size.
     #[error("cannot make {0} bytes of private memory")]
     GuestMemfd(u64, #[source] Refusal),
@@ -113,6 +116,9 @@ impl Memory {
             });
         }
         if !split {
+            // No child of this process has a use for it. And mappings of one kind that touch become one:
+            // guest memory and the stack of a thread, which would then be given a huge page.
+            advise(&private, Advice::LinuxDontFork).map_err(|errno| Error::Fork(errno.into()))?;
             let shared = private.clone();
             return Ok(Memory { shared, private: PrivateSide::Mapped(private), pages, split });
         }

@@ -13,8 +13,7 @@ const PAGE: usize = 4096;
 /// Other threads map memory meanwhile, and may take the place that was meant.
 const TRIES: usize = 16;
 
-/// Maps so many bytes, zeroed and without reserve, between two guards: mappings that touch become one,
-/// and a thread's stack right below an aligned one would be given a huge page.
+/// Maps so many bytes, zeroed and without reserve.
 ///
 /// # Errors
 /// The kernel has no room.
@@ -22,34 +21,17 @@ pub(super) fn map(length: usize) -> Result<MmapRegion, MmapRegionError> {
     let mut region = MmapRegion::new(length)?;
     let mut guards = Vec::new();
     for _ in 0..TRIES {
+        let askew = region.as_ptr().addr() % HUGE;
+        if askew == 0 {
+            break;
+        }
         // The kernel puts a mapping right below the last one: the guard takes this one's place, and
         // what is askew of it. A hole elsewhere may have taken it, but only once.
-        let place = region.as_ptr().addr();
         drop(region);
-        guards.push(guard(PAGE + place.wrapping_sub(PAGE) % HUGE)?);
+        guards.push(guard(askew.next_multiple_of(PAGE))?);
         region = MmapRegion::new(length)?;
-        if region.as_ptr().addr().is_multiple_of(HUGE) {
-            guards.extend(guards_below(&region)?);
-            // Addresses, no memory: they stay taken as long as the process lives.
-            std::mem::forget(guards);
-            break;
-        }
     }
     Ok(region)
-}
-
-/// Guards of which the last is right below the region, unless holes elsewhere have taken all of them.
-fn guards_below(region: &MmapRegion) -> Result<Vec<MmapRegion>, MmapRegionError> {
-    let mut guards = Vec::new();
-    for _ in 0..TRIES {
-        let next = guard(PAGE)?;
-        let touches = next.as_ptr().addr() + PAGE == region.as_ptr().addr();
-        guards.push(next);
-        if touches {
-            break;
-        }
-    }
-    Ok(guards)
 }
 
 /// So many addresses that nobody may touch.
