@@ -159,7 +159,7 @@ fn run_suite(
     match end {
         End::Finished => {}
         End::Died => report.warn(&format!("the machine ended early: {}", prepared.last_words())),
-        End::Frozen => report.warn("the machine froze twice"),
+        End::Frozen => report.warn("the machine froze once more"),
     }
     if keep_logs || tally.failed > 0 || end != End::Finished {
         report::keep(&record, prepared.logs.path())
@@ -243,13 +243,22 @@ impl Prepared {
         file.flush().map_err(|source| self.logs_error(source))
     }
 
-    /// Boots the machine and follows it; once more if it freezes.
+    /// Boots the machine and follows it; once more if the emulation fails it: it freezes, or its own
+    /// kernel panics. A command that a person has given is never given twice.
     fn run(&self, report: &Report) -> Result<(End, Record), Error> {
         let (end, record) = self.run_once(report)?;
-        if end != End::Frozen {
-            return Ok((end, record));
+        match end {
+            End::Frozen => {
+                report.warn(
+                    "the machine froze, as one in some dozens does under emulation: once more",
+                );
+            }
+            End::Died if !self.echo => report.warn(&format!(
+                "the machine's own kernel died, as it rarely does under emulation: once more: {}",
+                self.last_words()
+            )),
+            End::Finished | End::Died => return Ok((end, record)),
         }
-        report.warn("the machine froze, as one in some dozens does under emulation: once more");
         self.run_once(report)
     }
 
