@@ -13,6 +13,9 @@ pub(super) struct Bitmap(Vec<Extent>);
 struct Extent {
     pages: Range<u64>,
     words: Box<[u64]>,
+    /// How many bits are set. Where none is nobody has to look: a VM's memory begins clear, and must not
+    /// take longer to start with the more of it there is.
+    set: u64,
 }
 
 impl Extent {
@@ -33,8 +36,13 @@ impl Extent {
 
     fn set(&mut self, page: u64, value: bool) {
         let at = (page - self.pages.start) as usize;
-        let bit = 1 << (at % 64);
-        if value { self.words[at / 64] |= bit } else { self.words[at / 64] &= !bit }
+        let (word, bit) = (&mut self.words[at / 64], 1 << (at % 64));
+        match (*word & bit != 0, value) {
+            (false, true) => self.set += 1,
+            (true, false) => self.set -= 1,
+            _ => return,
+        }
+        *word ^= bit;
     }
 }
 
@@ -47,8 +55,7 @@ impl Bitmap {
         }
         let words = (pages.end - pages.start).div_ceil(64) as usize;
         let words = vec![0; words].into_boxed_slice();
-        self.0.insert(at, Extent { pages: pages.clone(), words });
-        // A VM's memory begins clear, and must not take longer to start with the more of it there is.
+        self.0.insert(at, Extent { pages: pages.clone(), words, set: 0 });
         if value {
             self.fill(pages, true);
         }
@@ -90,11 +97,7 @@ impl Bitmap {
 
     /// Number of bits set.
     pub(super) fn count_set(&self) -> u64 {
-        self.0
-            .iter()
-            .flat_map(|extent| &extent.words)
-            .map(|word| u64::from(word.count_ones()))
-            .sum()
+        self.0.iter().map(|extent| extent.set).sum()
     }
 
     fn extent(&self, page: u64) -> Option<&Extent> {
@@ -119,7 +122,7 @@ impl Bitmap {
 
     fn collect(&self, pages: Range<u64>, value: bool) -> Vec<Range<u64>> {
         let mut runs: Vec<Range<u64>> = Vec::new();
-        for (extent, part) in self.parts(pages) {
+        for (extent, part) in self.parts(pages).filter(|(extent, _)| !(value && extent.set == 0)) {
             let mut page = part.start;
             while page < part.end {
                 if extent.whole_word(page) == Some(!value) {
