@@ -1,8 +1,8 @@
 //! From an address, or from files that somebody opened for us, to a device in an I/O address space.
 //!
-//! The character device and iommufd first, group and container second. Before anything is opened,
-//! sysfs is asked what could stand in the way, so that each obstacle has an error of its own that names
-//! it and what to do. Nothing of the guest's is mapped here: that is [`dma`](super::dma)'s, once the
+//! The character device and iommufd first; group and container where the kernel has no such device or
+//! this user may not open it. Before anything is opened, sysfs is asked what could stand in the way, so
+//! that each obstacle has an error of its own that names it and what to do. Nothing of the guest's is mapped here: that is [`dma`](super::dma)'s, once the
 //! device follows the page-state map.
 
 use super::dma::Iommu;
@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 /// The driver that gives a device away.
 const DRIVER: &str = "vfio-pci";
+const IOMMUFD: &str = "/dev/iommu";
 
 /// What is to be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,12 @@ pub enum Error {
     /// Somebody else has it.
     #[error("{} is in use: end the program that has the device", .0.display())]
     InUse(PathBuf),
+    /// Somebody has it already, and it may be who has handed it in.
+    #[error(
+        "fd:{0} has an owner already: hand in a file of /dev/vfio/devices that nobody has bound, and \
+        end the program that has the device"
+    )]
+    Owned(RawFd),
     /// The kernel has neither interface.
     #[error(
         "the kernel has neither /dev/iommu nor /dev/vfio/vfio: load vfio-pci and \
@@ -148,8 +155,14 @@ pub fn attach(source: Source, sysfs: &Sysfs) -> Result<Attached, Error> {
         Source::Files { device, iommufd } => {
             let adopt = |number| uapi::adopt(number).map_err(|why| Error::Descriptor(number, why));
             let (file, iommu) = (adopt(device)?, adopt(iommufd)?);
-            let bdf = address_of(&file, sysfs).map(|bdf| bdf.to_string());
-            by_cdev(bdf.unwrap_or_else(|| format!("fd:{device}")), file, iommu)
+            let bdf = address_of(&file, sysfs);
+            let name = bdf.map_or_else(|| format!("fd:{device}"), |bdf| bdf.to_string());
+            by_cdev(&name, file, iommu).map_err(|why| match why {
+                Unbound::Taken(_) => Error::Owned(device),
+                Unbound::NoIommufd(why) => Error::Descriptor(iommufd, why),
+                Unbound::NoDevice(why) => Error::Descriptor(device, why),
+                Unbound::Other(error) => error,
+            })
         }
     }
 }
@@ -174,34 +187,77 @@ pub fn check(bdf: Bdf, sysfs: &Sysfs) -> Result<(), Error> {
 }
 
 fn by_address(bdf: Bdf, sysfs: &Sysfs) -> Result<Attached, Error> {
-    let iommu = Path::new("/dev/iommu");
-    if let Some(name) = sysfs.vfio_device(bdf).filter(|_| iommu.exists()) {
-        let device = open(&Path::new("/dev/vfio/devices").join(name))?;
-        return by_cdev(bdf.to_string(), device, open(iommu)?);
+    let by_group = |files| by_group(bdf, files, sysfs.most_mappings());
+    let Some(name) = sysfs.vfio_device(bdf).filter(|_| Path::new(IOMMUFD).exists()) else {
+        return by_group(GroupFiles::open(bdf, sysfs)?);
+    };
+    let path = Path::new("/dev/vfio/devices").join(name);
+    match (open(&path), open(Path::new(IOMMUFD))) {
+        (Ok(device), Ok(iommufd)) => {
+            by_cdev(&bdf.to_string(), device, iommufd).map_err(|why| match why {
+                // Nobody gets a group's file either while somebody has its device.
+                Unbound::Taken(_) if GroupFiles::open(bdf, sysfs).is_err() => Error::InUse(path),
+                Unbound::Taken(why) | Unbound::NoIommufd(why) | Unbound::NoDevice(why) => {
+                    refused(&bdf.to_string(), "bind")(why)
+                }
+                Unbound::Other(error) => error,
+            })
+        }
+        // A host may give its users the older nodes only. Where it does not, the newer one's are named.
+        (Err(error), _) | (_, Err(error)) => {
+            by_group(GroupFiles::open(bdf, sysfs).map_err(|_| error)?)
+        }
     }
-    let container = Path::new("/dev/vfio/vfio");
-    if !container.exists() {
-        return Err(Error::NoInterface);
-    }
-    let number = sysfs.group(bdf).ok_or(Error::NoIommu(bdf))?;
-    let group = open(&Path::new("/dev/vfio").join(number.to_string()))?;
-    by_group(bdf, number, group, open(container)?)
 }
 
-fn by_cdev(bdf: String, device: File, iommufd: File) -> Result<Attached, Error> {
-    let refused = |step| refused(&bdf, step);
+/// The files of the older interface.
+struct GroupFiles {
+    /// The group's number.
+    number: u32,
+    group: File,
+    container: File,
+}
+
+impl GroupFiles {
+    fn open(bdf: Bdf, sysfs: &Sysfs) -> Result<Self, Error> {
+        let container = Path::new("/dev/vfio/vfio");
+        if !container.exists() {
+            return Err(Error::NoInterface);
+        }
+        let number = sysfs.group(bdf).ok_or(Error::NoIommu(bdf))?;
+        let group = open(&Path::new("/dev/vfio").join(number.to_string()))?;
+        Ok(Self { number, group, container: open(container)? })
+    }
+}
+
+/// Why a character device does not come under an iommufd's rule.
+enum Unbound {
+    /// Its group is open elsewhere, or somebody has bound the device, for all that one can tell.
+    Taken(io::Error),
+    /// The one file is no iommufd.
+    NoIommufd(io::Error),
+    /// The other is no character device of VFIO's.
+    NoDevice(io::Error),
+    /// Anything else.
+    Other(Error),
+}
+
+fn by_cdev(bdf: &str, device: File, iommufd: File) -> Result<Attached, Unbound> {
+    let refused = |step| move |reason| Unbound::Other(refused(bdf, step)(reason));
     uapi::bind(&device, &iommufd).map_err(|reason| match reason.raw_os_error() {
-        Some(libc::EPERM) => Error::NoInterruptRemapping(bdf.clone()),
-        // A character device that somebody else has bound, or a group that somebody has open.
-        Some(libc::EINVAL | libc::EBUSY) => Error::InUse(PathBuf::from(&bdf)),
+        Some(libc::EPERM) => Unbound::Other(Error::NoInterruptRemapping(bdf.into())),
+        Some(libc::EBUSY | libc::EINVAL) => Unbound::Taken(reason),
+        Some(libc::EBADF | libc::EBADFD) => Unbound::NoIommufd(reason),
+        Some(libc::ENOTTY) => Unbound::NoDevice(reason),
         _ => refused("bind")(reason),
     })?;
     let space = AddressSpace::new(iommufd).map_err(refused("make an I/O address space for"))?;
     uapi::attach(&device, space.id()).map_err(refused("attach"))?;
-    finish(bdf, device, Ownership::Iommufd, Arc::new(space))
+    finish(bdf.to_owned(), device, Ownership::Iommufd, Arc::new(space)).map_err(Unbound::Other)
 }
 
-fn by_group(bdf: Bdf, number: u32, group: File, container: File) -> Result<Attached, Error> {
+fn by_group(bdf: Bdf, files: GroupFiles, limit: Option<u64>) -> Result<Attached, Error> {
+    let GroupFiles { number, group, container } = files;
     let name = bdf.to_string();
     let refused = |step| refused(&name, step);
     let version = uapi::api_version(&container).map_err(refused("open a container for"))?;
@@ -222,7 +278,7 @@ fn by_group(bdf: Bdf, number: u32, group: File, container: File) -> Result<Attac
     let device = uapi::group_device(&group, &c_name).map_err(refused("open"))?;
     let container = Arc::new(container);
     let ownership = Ownership::Group { number, group, _container: container.clone() };
-    finish(name, device, ownership, Arc::new(Container(container)))
+    finish(name, device, ownership, Arc::new(Container::new(container, limit)))
 }
 
 fn finish(
@@ -248,4 +304,67 @@ fn open(path: &Path) -> Result<File, Error> {
         Some(libc::EBUSY) => Error::InUse(path.into()),
         _ => Error::Refused { bdf: path.display().to_string(), step: "open", reason },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    const BDF: &str = "0000:01:00.0";
+
+    /// A host's sysfs with a device, which nothing is said of yet.
+    fn host() -> (tempfile::TempDir, Sysfs, Bdf) {
+        let root = tempfile::tempdir().unwrap();
+        let (sysfs, bdf) = (Sysfs::at(root.path()), BDF.parse().unwrap());
+        fs::create_dir_all(sysfs.device(bdf)).unwrap();
+        (root, sysfs, bdf)
+    }
+
+    fn bind(sysfs: &Sysfs, bdf: Bdf, driver: &str) {
+        symlink(format!("/sys/bus/pci/drivers/{driver}"), sysfs.device(bdf).join("driver"))
+            .unwrap();
+    }
+
+    /// Puts devices into group 7.
+    fn group(root: &Path, sysfs: &Sysfs, members: &[Bdf]) {
+        let group = root.join("kernel/iommu_groups/7");
+        for bdf in members {
+            fs::create_dir_all(group.join("devices").join(bdf.to_string())).unwrap();
+            symlink(&group, sysfs.device(*bdf).join("iommu_group")).unwrap();
+        }
+    }
+
+    #[test]
+    fn each_obstacle_that_sysfs_shows_is_named_with_what_to_do() {
+        let (root, sysfs, bdf) = host();
+        let elsewhere: Bdf = "0000:02:00.0".parse().unwrap();
+        let says = |bdf: Bdf, words: &[&str]| {
+            let said = check(bdf, &sysfs).unwrap_err().to_string();
+            for word in words {
+                assert!(said.contains(word), "no {word:?} in {said:?}");
+            }
+        };
+        says(elsewhere, &["0000:02:00.0", "`ravelinctl devices`"]);
+        says(bdf, &[BDF, "no IOMMU group", "firmware"]);
+        let neighbour: Bdf = "0000:01:00.1".parse().unwrap();
+        fs::create_dir_all(sysfs.device(neighbour)).unwrap();
+        group(root.path(), &sysfs, &[bdf, neighbour]);
+        says(bdf, &["no driver", "`ravelinctl bind 0000:01:00.0`"]);
+        bind(&sysfs, bdf, DRIVER);
+        check(bdf, &sysfs).unwrap();
+        bind(&sysfs, neighbour, "snd_hda_intel");
+        says(bdf, &["snd_hda_intel", "group 7", "`ravelinctl bind 0000:01:00.1`"]);
+    }
+
+    #[test]
+    fn a_container_takes_as_many_mappings_as_the_kernel_says() {
+        let (root, sysfs, _) = host();
+        assert_eq!(sysfs.most_mappings(), None);
+        let module = root.path().join("module/vfio_iommu_type1/parameters");
+        fs::create_dir_all(&module).unwrap();
+        fs::write(module.join("dma_entry_limit"), "1024\n").unwrap();
+        assert_eq!(sysfs.most_mappings(), Some(1024));
+    }
 }

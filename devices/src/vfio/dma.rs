@@ -62,6 +62,15 @@ struct State {
     failure: Option<io::Error>,
 }
 
+impl State {
+    /// There may be no more mappings: counted, and the reason in words.
+    fn full(&mut self) -> io::Error {
+        self.counters.limit_reached += 1;
+        let reason = format!("the IOMMU's interface takes {} mappings", self.mapped.len());
+        io::Error::new(io::ErrorKind::QuotaExceeded, reason)
+    }
+}
+
 impl DmaMappings {
     /// Nothing mapped yet of `memory`, the shared side of a guest's memory.
     pub fn new(iommu: Arc<dyn Iommu>, memory: GuestMemoryMmap) -> Self {
@@ -125,11 +134,7 @@ impl DmaMappings {
 
     fn map_piece(&self, state: &mut State, range: Range<u64>) -> io::Result<()> {
         if state.mapped.len() as u64 >= self.iommu.limit() {
-            state.counters.limit_reached += 1;
-            return Err(io::Error::new(
-                io::ErrorKind::QuotaExceeded,
-                format!("the IOMMU interface takes {} mappings", self.iommu.limit()),
-            ));
+            return Err(state.full());
         }
         let length = range.end - range.start;
         let region = self.memory.find_region(GuestAddress(range.start));
@@ -138,7 +143,12 @@ impl DmaMappings {
             (length <= region.len() - offset).then(|| region.as_ptr() as u64 + offset)
         });
         let host = host.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        state.counters.map.time(|| self.iommu.map(range.start, host, length))?;
+        let result = state.counters.map.time(|| self.iommu.map(range.start, host, length));
+        result.map_err(|error| match error.raw_os_error() {
+            // The kernel has another opinion of how many there may be.
+            Some(libc::ENOSPC) => state.full(),
+            _ => error,
+        })?;
         state.mapped.insert(range.start, length);
         Ok(())
     }

@@ -9,19 +9,29 @@ use std::io;
 use std::mem::size_of;
 use std::sync::Arc;
 
-/// Mappings of a container, where the kernel does not say otherwise (`dma_entry_limit`).
+/// Mappings of a container, where the kernel does not say otherwise.
 const TYPE1_LIMIT: u64 = 65_535;
 
 /// A container with a type 1 IOMMU.
-pub(super) struct Container(pub(super) Arc<File>);
+pub(super) struct Container {
+    file: Arc<File>,
+    limit: u64,
+}
+
+impl Container {
+    /// One that takes so many mappings, if the kernel has said it.
+    pub(super) fn new(file: Arc<File>, limit: Option<u64>) -> Self {
+        Self { file, limit: limit.unwrap_or(TYPE1_LIMIT) }
+    }
+}
 
 impl Iommu for Container {
     fn map(&self, iova: u64, host: u64, length: u64) -> io::Result<()> {
-        uapi::map_dma(&self.0, iova, host, length)
+        uapi::map_dma(&self.file, iova, host, length)
     }
 
     fn unmap(&self, iova: u64, length: u64) -> io::Result<()> {
-        match uapi::unmap_dma(&self.0, iova, length)? {
+        match uapi::unmap_dma(&self.file, iova, length)? {
             unmapped if unmapped == length => Ok(()),
             unmapped => {
                 Err(io::Error::other(format!("{unmapped:#x} of {length:#x} bytes unmapped")))
@@ -30,7 +40,7 @@ impl Iommu for Container {
     }
 
     fn limit(&self) -> u64 {
-        TYPE1_LIMIT
+        self.limit
     }
 }
 

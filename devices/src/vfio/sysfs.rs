@@ -115,6 +115,12 @@ impl Sysfs {
         used.filter(|(_, driver)| !(driver.starts_with("vfio-") || driver == "pcieport")).collect()
     }
 
+    /// How many mappings a container of the group interface takes (`dma_entry_limit`).
+    pub fn most_mappings(&self) -> Option<u64> {
+        let path = self.0.join("module/vfio_iommu_type1/parameters/dma_entry_limit");
+        fs::read_to_string(path).ok()?.trim_end().parse().ok()
+    }
+
     /// The name of a device's character device, such as `vfio0`; `None` where the kernel makes none.
     pub fn vfio_device(&self, bdf: Bdf) -> Option<String> {
         let entries = fs::read_dir(self.device(bdf).join("vfio-dev")).ok()?;

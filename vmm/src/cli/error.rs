@@ -196,7 +196,9 @@ fn of_gpu(error: &gpu::Error) -> ExitCode {
         Error::Profile(_) | Error::Device(device::Error::Block(..)) => ExitCode::BadGpu,
         Error::Attach(error) => match error {
             attach::Error::Absent(_) => ExitCode::NoSuchDevice,
-            attach::Error::GroupInUse { .. } | attach::Error::InUse(_) => ExitCode::DeviceInUse,
+            attach::Error::GroupInUse { .. }
+            | attach::Error::InUse(_)
+            | attach::Error::Owned(_) => ExitCode::DeviceInUse,
             attach::Error::Permission(_) => ExitCode::DevicePermission,
             attach::Error::NoIommu(_) | attach::Error::NoInterruptRemapping(_) => ExitCode::NoIommu,
             attach::Error::Descriptor(..) => ExitCode::BadGpu,

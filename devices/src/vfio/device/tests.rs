@@ -140,6 +140,23 @@ fn blocked_and_message_pages_are_in_no_slot_also_after_the_guest_moves_the_bar()
 }
 
 #[test]
+fn slots_go_before_the_devices_memory_does_and_come_after_it() {
+    let rig = rig(&[]);
+    let heard = |command: u8| Call::Write(CONFIG_REGION, COMMAND.into(), vec![command, 0]);
+    rig.fake.take_calls();
+    rig.device.write_config(COMMAND, &[0, 0]);
+    let calls = rig.fake.take_calls();
+    let off = calls.iter().position(|call| *call == heard(0)).unwrap();
+    let hidden = calls.iter().rposition(|call| matches!(call, Call::Hide(_))).unwrap();
+    assert!(hidden < off, "{calls:?}");
+    rig.device.write_config(COMMAND, &COMMAND_MEMORY.to_le_bytes());
+    let calls = rig.fake.take_calls();
+    let on = calls.iter().position(|call| *call == heard(2)).unwrap();
+    let shown = calls.iter().position(|call| matches!(call, Call::Show(..))).unwrap();
+    assert!(on < shown, "{calls:?}");
+}
+
+#[test]
 fn a_blocked_range_reads_all_ones_drops_writes_and_is_counted() {
     let rig = rig(&[Block { bar: 0, range: 0x5010..0x5020 }]);
     let base = rig.bar(0);

@@ -18,6 +18,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// Between two looks: a second has several.
 const LOOK: Duration = Duration::from_millis(200);
+const _: () = assert!(LOOK.as_millis() * 3 < 1000);
 const REVISION_AND_CLASS: u64 = 0x08;
 
 /// A watch, which ends with its device.

@@ -11,6 +11,8 @@ struct Recorder {
     pages: Arc<PageStateMap>,
     mapped: Mutex<BTreeMap<u64, u64>>,
     limit: u64,
+    /// The kernel's own, where it is another one.
+    kernel_limit: AtomicU64,
     /// One call in so many is refused; 0 is none.
     refuses: AtomicU64,
     calls: AtomicU64,
@@ -46,6 +48,9 @@ impl Iommu for Recorder {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let mut mapped = self.mapped.lock().unwrap();
+        if mapped.len() as u64 >= self.kernel_limit.load(Ordering::Relaxed) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
         let before = mapped.range(..iova + length).next_back();
         assert!(before.is_none_or(|(start, length)| start + length <= iova), "mapped twice");
         mapped.insert(iova, length);
@@ -72,6 +77,7 @@ fn guest(limit: u64) -> (Arc<PageStateMap>, Arc<Recorder>, Arc<DmaMappings>) {
         pages: pages.clone(),
         mapped: Mutex::default(),
         limit,
+        kernel_limit: AtomicU64::new(u64::MAX),
         refuses: AtomicU64::new(0),
         calls: AtomicU64::new(0),
     });
@@ -180,8 +186,15 @@ fn what_is_given_back_as_it_was_shared_splits_nothing() {
 }
 
 #[test]
-fn a_conversion_past_the_limit_is_refused_and_reported() {
-    let (pages, recorder, mappings) = guest(8);
+fn a_conversion_past_the_limit_is_refused_and_reported_whoever_knows_the_limit() {
+    for (ours, kernels) in [(8, u64::MAX), (65_535, 8)] {
+        past_the_limit_of_8(ours, kernels);
+    }
+}
+
+fn past_the_limit_of_8(ours: u64, kernels: u64) {
+    let (pages, recorder, mappings) = guest(ours);
+    recorder.kernel_limit.store(kernels, Ordering::Relaxed);
     pages.subscribe(mappings.clone()).unwrap();
     for page in 0..8 {
         pages.convert(2 * page * PAGE_SIZE, PAGE_SIZE, PageState::Shared).unwrap();
