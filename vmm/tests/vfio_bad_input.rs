@@ -6,24 +6,19 @@
 
 mod vfio_support;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use vfio_support::vm::{Vm, as_nobody, refused};
-use vfio_support::{Device, has_cdev, others_with_a_driver, ravelinctl_ok};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use vfio_support::vm::{Vm, after, as_nobody, refused};
+use vfio_support::{Device, give, group_nodes, nodes, others_with_a_driver, ravelinctl_ok};
 
-/// A refusal has all of these words.
-fn assert_names(errors: &str, words: &[&str]) {
-    for word in words {
-        assert!(errors.contains(word), "no {word:?} in: {errors}");
-    }
-}
+/// KVM is everybody's here, so that the device is what is missing.
+const KVM: &str = "/dev/kvm";
 
 #[test]
 #[ignore = "needs devices to give away: cargo rig vfio"]
 fn an_address_where_nothing_is() {
-    let errors = refused("vfio=0000:7f:1f.7", |_| {});
-    assert_names(&errors, &["0000:7f:1f.7", "ravelinctl devices"]);
+    let refusal = refused("vfio=0000:7f:1f.7", |_| {});
+    refusal.assert(63, &["0000:7f:1f.7", "ravelinctl devices"]);
 }
 
 #[test]
@@ -31,8 +26,8 @@ fn an_address_where_nothing_is() {
 fn a_device_that_is_not_bound() {
     let nvme = Device::Nvme.bound();
     ravelinctl_ok(&["unbind", &nvme]);
-    let errors = refused(&format!("vfio={nvme}"), |_| {});
-    assert_names(&errors, &[&nvme, "vfio-pci", &format!("ravelinctl bind {nvme}")]);
+    let refusal = refused(&format!("vfio={nvme}"), |_| {});
+    refusal.assert(65, &[&nvme, "vfio-pci", &format!("ravelinctl bind {nvme}")]);
 }
 
 #[test]
@@ -40,8 +35,8 @@ fn a_device_that_is_not_bound() {
 fn a_device_beside_one_that_the_host_uses() {
     let edu = Device::EduBesideOther.bound();
     let [other] = &others_with_a_driver(&edu)[..] else { panic!("who else is in the group?") };
-    let errors = refused(&format!("vfio={edu}"), |_| {});
-    assert_names(&errors, &[&edu, other, "virtio-pci", &format!("ravelinctl bind {other}")]);
+    let refusal = refused(&format!("vfio={edu}"), |_| {});
+    refusal.assert(64, &[&edu, other, "virtio-pci", &format!("ravelinctl bind {other}")]);
 }
 
 #[test]
@@ -50,40 +45,42 @@ fn a_device_that_another_vm_has() {
     let nvme = Device::Nvme.bound();
     let mut vm = Vm::start(&format!("vfio={nvme}"), "nvme", "forever");
     vm.wait_for_trial("identify", 1);
-    let errors = refused(&format!("vfio={nvme}"), |_| {});
-    assert_names(&errors, &["in use"]);
+    refused(&format!("vfio={nvme}"), |_| {}).assert(64, &["in use"]);
     assert!(vm.is_running());
 }
 
-/// KVM is everybody's here, so that the device is what is missing.
-fn open_to_nobody(paths: &[&Path]) {
-    for path in paths {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
-    }
-}
-
-/// The nodes of a device, in the kernel's newest interface.
-fn nodes(address: &str) -> Vec<String> {
-    let place = vfio_support::place(address);
-    if has_cdev() {
-        let name = fs::read_dir(place.join("vfio-dev")).unwrap().next().unwrap().unwrap();
-        let name = name.file_name().into_string().unwrap();
-        return vec![format!("/dev/vfio/devices/{name}"), "/dev/iommu".into()];
-    }
-    let group = fs::read_link(place.join("iommu_group")).unwrap();
-    let number = group.file_name().unwrap().to_str().unwrap();
-    vec![format!("/dev/vfio/{number}"), "/dev/vfio/vfio".into()]
+/// The kernel's view of the bus is covered by one in which the device is in no IOMMU group.
+#[test]
+#[ignore = "needs devices to give away: cargo rig vfio"]
+fn a_host_whose_iommu_is_off() {
+    let nvme = Device::Nvme.bound();
+    let refusal = refused(&format!("vfio={nvme}"), |command| {
+        let all = "/sys/bus/pci/devices";
+        let cover = format!(
+            "mount -t tmpfs none {all} && mkdir {all}/{nvme} && \
+            ln -s /sys/bus/pci/drivers/vfio-pci {all}/{nvme}/driver"
+        );
+        after(&cover, command);
+        let mut alone = std::process::Command::new("/bin/busybox");
+        alone.args(["unshare", "-m"]).arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            alone.env(name, value.unwrap());
+        }
+        *command = alone;
+    });
+    refusal.assert(67, &[&nvme, "IOMMU", "firmware"]);
 }
 
 #[test]
 #[ignore = "needs devices to give away: cargo rig vfio"]
 fn a_device_that_this_user_may_not_open() {
     let nvme = Device::Nvme.bound();
-    open_to_nobody(&[Path::new("/dev/kvm")]);
-    let node = &nodes(&nvme)[0];
-    fs::set_permissions(node, fs::Permissions::from_mode(0o600)).unwrap();
-    let errors = refused(&format!("vfio={nvme}"), as_nobody);
-    assert_names(&errors, &["permission", node, "chown"]);
+    let nodes = nodes(&nvme);
+    give(KVM, true);
+    give(&nodes[0], false);
+    give(&group_nodes(&nvme)[0], false);
+    let refusal = refused(&format!("vfio={nvme}"), as_nobody);
+    refusal.assert(66, &["permission", &nodes[0], "chown"]);
 }
 
 #[test]
@@ -91,20 +88,35 @@ fn a_device_that_this_user_may_not_open() {
 fn too_little_memory_that_may_be_locked() {
     let nvme = Device::Nvme.bound();
     let nodes = nodes(&nvme);
-    let mut paths: Vec<&Path> = nodes.iter().map(Path::new).collect();
-    paths.push(Path::new("/dev/kvm"));
-    open_to_nobody(&paths);
-    let errors = refused(&format!("vfio={nvme}"), |command| {
-        let ravelin = command.get_program().to_str().unwrap().to_owned();
-        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-        let mut shell = std::process::Command::new("/bin/busybox");
-        shell.args(["sh", "-c", "ulimit -l 64; exec \"$@\"", "sh", &ravelin]).args(arguments);
-        for (name, value) in command.get_envs() {
-            shell.env(name, value.unwrap());
-        }
-        as_nobody(&mut shell);
-        *command = shell;
+    for node in nodes.iter().map(String::as_str).chain([KVM]) {
+        give(node, true);
+    }
+    let refusal = refused(&format!("vfio={nvme}"), |command| {
+        after("ulimit -l 64", command);
+        as_nobody(command);
     });
-    fs::set_permissions(&nodes[0], fs::Permissions::from_mode(0o600)).unwrap();
-    assert_names(&errors, &["memlock"]);
+    give(&nodes[0], false);
+    refusal.assert(68, &["memlock limit of 65536 bytes", "ulimit -l"]);
+}
+
+#[test]
+#[ignore = "needs devices to give away: cargo rig vfio"]
+fn files_that_are_no_device_or_no_iommufd() {
+    let nvme = Device::Nvme.bound();
+    let inherited = |path: &str| {
+        let file = File::options().read(true).write(true).open(path).unwrap();
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+        file
+    };
+    let (device, nothing) = (inherited(&nodes(&nvme)[0]), inherited("/dev/null"));
+    let [device, nothing] = [&device, &nothing].map(|file| file.as_raw_fd());
+    for (first, second, wrong) in [
+        (nothing, nothing, nothing),
+        // Of a kernel without character devices the first one is wrong already: a group.
+        (device, nothing, if vfio_support::has_cdev() { nothing } else { device }),
+        (device, 4000, 4000),
+    ] {
+        let refusal = refused(&format!("vfio=fd:{first},iommufd=fd:{second}"), |_| {});
+        refusal.assert(9, &[&format!("fd:{wrong}"), "hand in", "/dev/iommu"]);
+    }
 }

@@ -10,6 +10,7 @@ pub mod vm;
 
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
@@ -80,6 +81,29 @@ pub fn others_with_a_driver(address: &str) -> Vec<String> {
     members
         .filter(|member| member != address && !bridge(member) && driver(member).is_some())
         .collect()
+}
+
+/// The nodes of a device in the kernel's older interface: its group's and the container's.
+pub fn group_nodes(address: &str) -> [String; 2] {
+    let group = fs::read_link(place(address).join("iommu_group")).unwrap();
+    let number = group.file_name().unwrap().to_str().unwrap();
+    [format!("/dev/vfio/{number}"), "/dev/vfio/vfio".into()]
+}
+
+/// The nodes of a device in the kernel's newest interface.
+pub fn nodes(address: &str) -> [String; 2] {
+    if !has_cdev() {
+        return group_nodes(address);
+    }
+    let name = fs::read_dir(place(address).join("vfio-dev")).unwrap().next().unwrap().unwrap();
+    let name = name.file_name().into_string().unwrap();
+    [format!("/dev/vfio/devices/{name}"), "/dev/iommu".into()]
+}
+
+/// Who may open a node.
+pub fn give(node: &str, everybody: bool) {
+    let mode = if everybody { 0o666 } else { 0o600 };
+    fs::set_permissions(node, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Whether the kernel has VFIO's newer interface.

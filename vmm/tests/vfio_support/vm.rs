@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 pub struct Vm {
     child: Child,
@@ -24,19 +25,29 @@ pub struct Ended {
 impl Vm {
     /// The built-in guest with this GPU and workload.
     pub fn start(gpu: &str, workload: &str, repeat: &str) -> Self {
+        Self::start_as(gpu, workload, repeat, |_| {})
+    }
+
+    /// The same; `prepare` may take rights away.
+    pub fn start_as(
+        gpu: &str,
+        workload: &str,
+        repeat: &str,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
         let place = tempfile::tempdir().unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let file = |name: &str| Stdio::from(File::create(place.path().join(name)).unwrap());
-        let child = Command::new(env!("CARGO_BIN_EXE_ravelin"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ravelin"));
+        command
             .args(["run", "--json", "--platform", "emulated", "--name", "vm"])
             .args(["--memory", "128MiB", "--gpu", gpu, "--workload", workload])
             .args(["--repeat", repeat])
             .env("RAVELIN_RUNTIME_DIR", place.path().join("r"))
             .stdout(file("object"))
-            .stderr(file("errors"))
-            .spawn()
-            .unwrap();
-        Self { child, place }
+            .stderr(file("errors"));
+        prepare(&mut command);
+        Self { child: command.spawn().unwrap(), place }
     }
 
     pub fn errors(&self) -> String {
@@ -47,6 +58,14 @@ impl Vm {
     pub fn events(&self) -> String {
         let path = self.place.path().join("r/vm/events.jsonl");
         fs::read_to_string(path).unwrap_or_default()
+    }
+
+    /// When something was first logged, since the epoch, by the VMM's clock.
+    pub fn logged_at(&self, event: &str) -> Option<Duration> {
+        let events = self.events();
+        let mut objects = events.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let logged = objects.find(|object: &Value| object["event"] == event)?;
+        logged["time_us"].as_u64().map(Duration::from_micros)
     }
 
     /// How often the guest has said last that a trial went well.
@@ -159,8 +178,24 @@ fn is_a_devices(line: &str) -> bool {
     line.ends_with("[vfio-device]") || line.contains(" /dev/vfio/")
 }
 
+/// What a launch that was refused has said.
+pub struct Refusal {
+    pub code: Option<i32>,
+    pub errors: String,
+}
+
+impl Refusal {
+    /// It has this exit code and all of these words.
+    pub fn assert(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.errors);
+        for word in words {
+            assert!(self.errors.contains(word), "no {word:?} in: {}", self.errors);
+        }
+    }
+}
+
 /// A launch that is to be refused; `prepare` may take rights away.
-pub fn refused(gpu: &str, prepare: impl FnOnce(&mut Command)) -> String {
+pub fn refused(gpu: &str, prepare: impl FnOnce(&mut Command)) -> Refusal {
     let place = tempfile::tempdir_in("/tmp").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ravelin"));
     command.args(["run", "--platform", "emulated", "--memory", "128MiB"]);
@@ -171,7 +206,18 @@ pub fn refused(gpu: &str, prepare: impl FnOnce(&mut Command)) -> String {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "it runs: {errors}");
     assert!(!errors.contains("panicked"), "{errors}");
-    errors
+    Refusal { code: output.status.code(), errors }
+}
+
+/// Has a command run by a shell that does something else first.
+pub fn after(script: &str, command: &mut Command) {
+    let mut shell = Command::new("/bin/busybox");
+    shell.args(["sh", "-c", &format!("{script}; exec \"$@\""), "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.unwrap());
+    }
+    *command = shell;
 }
 
 const NOBODY: u32 = 65534;
