@@ -53,13 +53,13 @@ pub enum Error {
     #[error("cannot keep guest memory to this process")]
     Fork(#[source] io::Error),
     /// The kernel gave no private memory of that size.
-    #[error("cannot make {0} bytes of private memory")]
+    #[error("cannot make {0} bytes of private memory: {fix}", fix = fix(.1))]
     GuestMemfd(u64, #[source] Refusal),
     /// KVM refuses a memory slot.
-    #[error("KVM refused the memory slot at {0:#x}")]
+    #[error("KVM refused the memory slot at {0:#x}: {fix}", fix = fix(.1))]
     Slot(u64, #[source] Refusal),
     /// KVM does not tell private pages from shared ones.
-    #[error("KVM did not take the state of the pages at {0:#x}")]
+    #[error("KVM did not take the state of the pages at {0:#x}: {fix}", fix = fix(.1))]
     Attributes(u64, #[source] Refusal),
     /// The ranges do not make an address space.
     #[error("guest memory ranges make no address space")]
@@ -67,6 +67,16 @@ pub enum Error {
     /// The ranges do not make a page-state map.
     #[error("guest memory ranges make no page-state map")]
     PageStates(#[from] page_state::Error),
+}
+
+/// What to do where KVM gives a confidential VM no memory.
+fn fix(refusal: &Refusal) -> &'static str {
+    match refusal.errno {
+        libc::EMFILE | libc::ENFILE => "allow more open files (ulimit -n)",
+        libc::ENOMEM | libc::ENOSPC => "give the host more memory, or end another guest",
+        libc::ENOTTY | libc::EINVAL | libc::EOPNOTSUPP | libc::EPERM => "see `ravelin doctor snp`",
+        _ => "see the kernel's log (dmesg | grep -i kvm)",
+    }
 }
 
 /// A VM's memory.

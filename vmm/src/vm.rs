@@ -5,16 +5,14 @@
 //! [`Vm::run`], which returns when the guest has ended or a [`Stopper`] wanted it.
 
 mod direct;
+mod load;
 mod routes;
 pub(crate) mod slots;
 mod window;
 
+use crate::boot;
 pub use crate::boot::builtin::Builtin;
-use crate::boot::direct::linux_loaded;
-use crate::boot::linux::memory_map::MemoryMap;
-use crate::boot::linux::{Linux, Protection};
-use crate::boot::pages::Plan;
-use crate::boot::{self, acpi, builtin, confidential, igvm, long_mode, state};
+use crate::boot::linux::Linux;
 use crate::doorbells::KvmDoorbells;
 use crate::footprint;
 use crate::interrupts::MsiSender;
@@ -32,11 +30,11 @@ use crate::platform::snp::{self, firmware};
 use crate::vcpu::confidential::Confidential;
 use crate::vcpu::{self, Buses, Encryption, Exit, Model, Vcpu};
 use kvm_ioctls::{Cap, Kvm, VmFd};
+use load::{Loaded, Place};
 use ravelin_devices::shared_window::SharedWindow;
 use ravelin_devices::vfio::device as vfio;
-use ravelin_launch::vcpu::{RESET_VECTOR, Signature, Vmm};
-use ravelin_launch::{DEFAULT_POLICY, Image, Page};
-use ravelin_snp::vmsa::{SNP_ACTIVE, Vmsa};
+use ravelin_launch::Image;
+use ravelin_launch::vcpu::Signature;
 use std::io;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -209,75 +207,29 @@ impl Vm {
             };
             vcpus.push(Vcpu::new(&fd, id, &model, encryption)?);
         }
-        let first = vcpus.first().ok_or(Error::Cpus(0))?;
-        long_mode::write_tables(memory.private(), cpuid.c_bit)?;
-        let processor = match platform {
-            Platform::Snp => Signature(cpuid.leaf(1)[0]),
-            _ => Signature(ravelin_sp_model::chip::FMS),
-        };
-        let image = |pages: Vec<Page>, first: &Vmsa| Image {
-            policy: DEFAULT_POLICY,
-            pages,
-            vcpus: vcpu_states(first, cpus, processor),
-            ..Image::default()
-        };
-        let mut host_data = [0; 32];
-        let (first_state, image) = match config.guest {
-            Guest::Builtin(guest) => {
-                let tsc_khz = first.tsc_khz();
-                let tsc_khz = tsc_khz.map_err(|error| Error::Step("tell the TSC rate", error))?;
-                let (entry, end) = guest.load(platform, &layout, memory.private(), tsc_khz)?;
-                host_data = guest.host_data;
-                let state = state::first(entry, cpuid.c_bit);
-                let pages = || match platform {
-                    Platform::Snp => {
-                        let (loaded, special) = (0..end, &builtin::SPECIAL_ON_SNP);
-                        let loaded = std::slice::from_ref(&loaded);
-                        let plan = Plan { loaded, special, every: &layout.memory };
-                        plan.collect(memory.private()).map_err(boot::Error::from)
-                    }
-                    _ => builtin::pages(memory.private(), end),
-                };
-                let pages = platform.splits_memory().then(pages).transpose()?;
-                let image = pages.map(|pages| image(pages, &state));
-                (state, image)
-            }
-            Guest::Linux(guest) => {
-                let protection = match platform {
-                    Platform::None => Protection::None,
-                    Platform::Emulated => Protection::Sev,
-                    Platform::Snp => Protection::Snp,
-                };
-                let map = MemoryMap::new(&layout, protection);
-                let tables = acpi::Tables::new(&layout, cpus);
-                let placement = guest.place(map.low()).map_err(boot::Error::from)?;
-                let entry = guest.load(memory.private(), &map, &tables, protection);
-                let state = state::first(entry.map_err(boot::Error::from)?, cpuid.c_bit);
-                let loaded = linux_loaded(&placement.kernel, &placement.initrd);
-                let plan = match platform {
-                    Platform::Snp => Plan {
-                        loaded: &loaded,
-                        special: &confidential::SPECIAL,
-                        every: &layout.memory,
-                    },
-                    _ => Plan { loaded: &loaded, special: &[], every: &[] },
-                };
-                let pages = || plan.collect(memory.private()).map_err(boot::Error::from);
-                let pages = platform.splits_memory().then(pages).transpose()?;
-                let image = pages.map(|pages| image(pages, &state));
-                (state, image)
-            }
-            Guest::Image(image) => {
-                let state = igvm::load(&image, memory.private(), &layout, cpuid.c_bit);
-                let state = state.map_err(boot::Error::from)?;
-                let tsc_khz = first.tsc_khz();
-                let tsc_khz = tsc_khz.map_err(|error| Error::Step("tell the TSC rate", error))?;
-                builtin::renew_hints(&image.pages, memory.private(), tsc_khz)?;
-                (state, Some(*image))
+        let vcpu = vcpus.first().ok_or(Error::Cpus(0))?;
+        let tsc_khz = match &config.guest {
+            // Linux asks its clock itself.
+            Guest::Linux(_) => 0,
+            Guest::Builtin(_) | Guest::Image(_) => {
+                vcpu.tsc_khz().map_err(|error| Error::Step("tell the TSC rate", error))?
             }
         };
+        let place = Place {
+            platform,
+            layout: &layout,
+            memory: memory.private(),
+            c_bit: cpuid.c_bit,
+            cpus,
+            processor: match platform {
+                Platform::Snp => Signature(cpuid.leaf(1)[0]),
+                _ => Signature(ravelin_sp_model::chip::FMS),
+            },
+            tsc_khz,
+        };
+        let Loaded { first, image, host_data } = place.load(config.guest)?;
         // KVM measures the registers on SNP, and they cannot be set afterwards.
-        first.begin(&first_state).map_err(|error| Error::Step("set the first registers", error))?;
+        vcpu.begin(&first).map_err(|error| Error::Step("set the first registers", error))?;
         let mut measurement = None;
         match (begun, image) {
             (Some(begun), Some(image)) => {
@@ -419,20 +371,6 @@ impl Vm {
         end(threads, &stop);
         Ok(exit)
     }
-}
-
-/// The state of each vCPU where the first has this one and the others wait. On the emulated platform they
-/// are processors of the emulated AMD-SP's.
-fn vcpu_states(
-    first: &Vmsa,
-    cpus: u8,
-    processor: Signature,
-) -> Vec<Box<ravelin_launch::PageBytes>> {
-    let mut states = Vmm::Qemu.vcpus(cpus.into(), RESET_VECTOR, processor, SNP_ACTIVE);
-    if let Some(state) = states.first_mut() {
-        **state = first.encode();
-    }
-    states
 }
 
 /// Ends a VM's run. Before the run it makes the run end at once.

@@ -218,4 +218,4 @@ impl Initrd {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -144,17 +144,18 @@ impl<K: Kernel + Send + Sync> Subscriber for Confidential<K> {
     }
 
     fn after_shared(&self, range: Range<u64>) -> Result<(), Refused> {
-        match self.set(&range, PageState::Shared) {
-            Ok(()) => self.discard_private(&range),
-            // The guest then finds its private page still there and faults, which is where it is
-            // tried once more. What the page holds stays the guest's alone.
-            Err(error) => {
-                tracing::warn!(%error, address = range.start, "KVM did not make pages shared");
-            }
-        }
+        // A refusal leaves the pages private, with all that is on them.
+        self.set(&range, PageState::Shared).map_err(|error| {
+            tracing::warn!(%error, address = range.start, "KVM did not make pages shared");
+            Refused
+        })?;
+        self.discard_private(&range);
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 mod snp_memory;

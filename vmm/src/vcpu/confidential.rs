@@ -136,6 +136,7 @@ mod tests {
 
     const PRIVATE: u64 = KVM_MEMORY_EXIT_FLAG_PRIVATE as u64;
     const END: u64 = 4 << 20;
+    const NO_MEMORY: Refusal = Refusal { errno: libc::ENOMEM, firmware: None };
 
     fn guest(kind: VmType) -> (Arc<Recorder>, Arc<Memory>, Confidential) {
         let kernel = Arc::<Recorder>::default();
@@ -163,11 +164,24 @@ mod tests {
 
     #[test]
     fn a_conversion_that_kvm_refuses_is_refused_to_the_guest() {
-        let (kernel, memory, guest) = guest(VmType::SoftwareProtected);
-        let refusal = Refusal { errno: libc::ENOMEM, firmware: None };
-        *kernel.refused.lock().unwrap() = Some((kernel.calls().len(), refusal));
-        assert_ne!(guest.hypercall(12, [0x3000, 1, 1 << 4, 0, 0, 0]), 0);
-        assert_eq!(memory.pages().state(0x3000), Some(PageState::Shared), "nothing has changed");
+        for (kind, before, attributes) in [
+            (VmType::SoftwareProtected, PageState::Shared, 1 << 4),
+            (VmType::Snp, PageState::Private, 0),
+        ] {
+            let (kernel, memory, guest) = guest(kind);
+            kernel.refuse_next(&[NO_MEMORY]);
+            assert_ne!(guest.hypercall(12, [0x3000, 1, attributes, 0, 0, 0]), 0);
+            assert_eq!(memory.pages().state(0x3000), Some(before), "nothing has changed");
+            assert_eq!(guest.hypercall(12, [0x3000, 1, attributes, 0, 0, 0]), 0, "once more");
+        }
+    }
+
+    #[test]
+    fn a_fault_that_kvm_refuses_to_convert_ends_the_guest() {
+        let (kernel, memory, mut guest) = guest(VmType::Snp);
+        kernel.refuse_next(&[NO_MEMORY]);
+        assert!(!guest.fault(0, 0x3000, 8));
+        assert_eq!(memory.pages().state(0x3000), Some(PageState::Private));
     }
 
     #[test]
@@ -202,9 +216,9 @@ mod tests {
     #[test]
     fn a_page_that_kvm_did_not_take_is_told_again_and_not_for_ever() {
         let (kernel, memory, mut guest) = guest(VmType::Snp);
-        let refusal = Refusal { errno: libc::ENOMEM, firmware: None };
-        *kernel.refused.lock().unwrap() = Some((kernel.calls().len(), refusal));
-        assert_eq!(guest.hypercall(12, [0x3000, 1, 0, 0, 0, 0]), 0);
+        // Neither the conversion nor the way back.
+        kernel.refuse_next(&[NO_MEMORY; 2]);
+        assert_ne!(guest.hypercall(12, [0x3000, 1, 0, 0, 0, 0]), 0);
         assert_eq!(memory.pages().state(0x3000), Some(PageState::Shared));
         assert!(guest.fault(0, 0x3000, 8));
         assert_eq!(kernel.calls().last(), Some(&attributes(0x3000, 1, 0)));

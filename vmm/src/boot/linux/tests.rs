@@ -14,7 +14,7 @@ fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
 }
 
 /// A bzImage that is nothing but its header and one page of code.
-pub(in crate::boot) fn bzimage(change: impl FnOnce(&mut setup_header)) -> Vec<u8> {
+pub(crate) fn bzimage(change: impl FnOnce(&mut setup_header)) -> Vec<u8> {
     let mut header = setup_header {
         setup_sects: 1,
         boot_flag: 0xaa55,
@@ -36,11 +36,7 @@ pub(in crate::boot) fn bzimage(change: impl FnOnce(&mut setup_header)) -> Vec<u8
     bytes
 }
 
-pub(in crate::boot) fn open(
-    kernel: &[u8],
-    initrd: Option<&[u8]>,
-    words: &str,
-) -> Result<Linux, Error> {
+pub(crate) fn open(kernel: &[u8], initrd: Option<&[u8]>, words: &str) -> Result<Linux, Error> {
     let (kernel, initrd) = (file(kernel), initrd.map(file));
     Linux::open(kernel.path(), initrd.as_ref().map(|file| file.path()), words)
 }

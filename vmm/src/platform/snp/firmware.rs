@@ -99,6 +99,9 @@ impl From<SnpStatus> for PlatformStatus {
     }
 }
 
+/// `SEV_RET_NO_FW_CALL`: the kernel's own, where it has failed before it asked the AMD-SP.
+pub(super) const NO_FIRMWARE_CALL: u32 = u32::MAX;
+
 /// Status codes of the AMD-SP (ABI, "Status Codes"), by the names of psp-sev.h.
 pub(super) const STATUS_NAMES: &[(u32, &str)] = &[
     (0x01, "INVALID_PLATFORM_STATE"),

@@ -4,7 +4,9 @@
 //! The installed headers serve where they know SNP, those of `resources/kernel/headers` elsewhere;
 //! where there are none, or no C compiler, the build says so and the test is ignored.
 
-use super::firmware::{IssueCommand, SEV_ISSUE_CMD, SNP_PLATFORM_STATUS, STATUS_NAMES, SnpStatus};
+use super::firmware::{
+    IssueCommand, NO_FIRMWARE_CALL, SEV_ISSUE_CMD, SNP_PLATFORM_STATUS, STATUS_NAMES, SnpStatus,
+};
 use super::kernel::ENABLE_REQ_CERTS;
 use crate::vcpu::confidential::{EXIT_SNP_REQ_CERTS, RequestCertificates};
 use kvm_bindings::*;
@@ -97,6 +99,7 @@ fn table() -> Table {
     for (status, name) in STATUS_NAMES {
         value(&format!("SEV_RET_{name}"), (*status).into());
     }
+    value("(unsigned int)SEV_RET_NO_FW_CALL", NO_FIRMWARE_CALL.into());
     value("SEV_ISSUE_CMD", SEV_ISSUE_CMD());
     table
 }

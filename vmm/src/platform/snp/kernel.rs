@@ -30,6 +30,14 @@ pub struct Refusal {
     pub firmware: Option<u32>,
 }
 
+impl Refusal {
+    /// What a command has answered, with what it has left of the AMD-SP's status.
+    fn of_command(errno: i32, status: u32) -> Refusal {
+        let asked = !matches!(status, 0 | firmware::NO_FIRMWARE_CALL);
+        Refusal { errno, firmware: asked.then_some(status) }
+    }
+}
+
 impl std::error::Error for Refusal {}
 
 impl std::fmt::Display for Refusal {
@@ -123,10 +131,8 @@ impl Kernel for VmFd {
 
     fn sev(&self, mut command: Command<'_>, sev: BorrowedFd<'_>) -> Result<(), Refusal> {
         let mut frame = command.frame(sev);
-        self.encrypt_op_sev(&mut frame).map_err(|error| Refusal {
-            errno: error.errno(),
-            firmware: (frame.error != 0).then_some(frame.error),
-        })
+        self.encrypt_op_sev(&mut frame)
+            .map_err(|error| Refusal::of_command(error.errno(), frame.error))
     }
 }
 
@@ -169,6 +175,12 @@ mod tests {
             assert_eq!(frame.sev_fd, device.as_raw_fd() as u32);
             assert_eq!((frame.error, frame.pad0), (0, 0));
         }
+    }
+
+    #[test]
+    fn a_status_is_the_amd_sps_only_where_it_was_asked() {
+        let of = |status| Refusal::of_command(libc::EBUSY, status).firmware;
+        assert_eq!([of(0), of(u32::MAX), of(7)], [None, None, Some(7)]);
     }
 
     #[test]

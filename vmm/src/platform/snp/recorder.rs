@@ -11,10 +11,12 @@ use super::kernel::{Command, Kernel, Refusal};
 use kvm_bindings::{kvm_memory_attributes, kvm_userspace_memory_region2};
 use ravelin_snp::ghcb::PAGE_SIZE;
 use ravelin_snp::launch_digest::{LaunchDigest, PageType};
-
-use std::collections::{BTreeSet, VecDeque};
+use ravelin_snp::vmsa;
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// What was asked, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +66,8 @@ pub(crate) struct Recorder {
     /// Answers to updates, in order; where there is none, everything is taken.
     pub(crate) answers: Mutex<VecDeque<Answer>>,
     /// The calls, by their place in the order, that are refused.
-    pub(crate) refused: Mutex<Option<(usize, Refusal)>>,
+    refused: Mutex<BTreeMap<usize, Refusal>>,
+    memfds: Mutex<Vec<Arc<File>>>,
     digest: Mutex<LaunchDigest>,
     private: Mutex<BTreeSet<u64>>,
     populated: Mutex<BTreeSet<u64>>,
@@ -76,18 +79,41 @@ impl Recorder {
         self.calls.lock().unwrap().clone()
     }
 
+    /// Has a call refused, by its place in the order of all calls.
+    pub(crate) fn refuse(&self, call: usize, refusal: Refusal) {
+        self.refused.lock().unwrap().insert(call, refusal);
+    }
+
+    /// Has the next calls refused, whatever they are.
+    pub(crate) fn refuse_next(&self, refusals: &[Refusal]) {
+        let next = self.calls.lock().unwrap().len();
+        (next..).zip(refusals).for_each(|(call, refusal)| self.refuse(call, *refusal));
+    }
+
+    /// A memfd that plays the guest_memfd of a slot.
+    pub(crate) fn guest_memfd(&self, slot: usize) -> Arc<File> {
+        self.memfds.lock().unwrap()[slot].clone()
+    }
+
     /// The launch digest of what was put in, without the VMSAs, which KVM makes.
     pub(crate) fn digest(&self) -> [u8; 48] {
         self.digest.lock().unwrap().value()
+    }
+
+    /// The same with the states of vCPUs that KVM puts in at the end.
+    pub(crate) fn digest_with(&self, vmsas: &[[u8; PAGE_SIZE]]) -> [u8; 48] {
+        let mut digest = self.digest.lock().unwrap().clone();
+        vmsas.iter().for_each(|vmsa| digest.update(PageType::Vmsa, vmsa::ADDRESS, vmsa));
+        digest.value()
     }
 
     /// Notes a call; refuses it where it is the one that shall be.
     fn note(&self, call: Call) -> Result<(), Refusal> {
         let mut calls = self.calls.lock().unwrap();
         calls.push(call);
-        match *self.refused.lock().unwrap() {
-            Some((index, refusal)) if index + 1 == calls.len() => Err(refusal),
-            _ => Ok(()),
+        match self.refused.lock().unwrap().get(&(calls.len() - 1)) {
+            Some(refusal) => Err(*refusal),
+            None => Ok(()),
         }
     }
 
@@ -154,7 +180,10 @@ impl Recorder {
 impl Kernel for Recorder {
     fn create_guest_memfd(&self, bytes: u64) -> Result<OwnedFd, Refusal> {
         self.note(Call::GuestMemfd { bytes })?;
-        Ok(rustix::fs::memfd_create("guest_memfd", rustix::fs::MemfdFlags::CLOEXEC).unwrap())
+        let file = memfd_create("guest_memfd", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&file, bytes).unwrap();
+        self.memfds.lock().unwrap().push(Arc::new(file.try_clone().unwrap().into()));
+        Ok(file)
     }
 
     unsafe fn set_region(&self, region: &kvm_userspace_memory_region2) -> Result<(), Refusal> {

@@ -24,7 +24,7 @@ pub enum Cause {
     )]
     Device,
     /// This user may not.
-    #[error("no permission: this user may not use /dev/sev")]
+    #[error("no permission: let this user read and write /dev/sev (its group, or a udev rule)")]
     Permission,
     /// The AMD-SP does not run, or not for SNP.
     #[error("the AMD-SP is not initialized for SNP: see `ravelin doctor snp`")]
@@ -40,20 +40,31 @@ pub enum Cause {
     /// The kernel, or the AMD-SP, has no memory for it.
     #[error("there is no memory for it: give the host more, or end another guest")]
     Memory,
+    /// The AMD-SP has no context for the guest, and the kernel says no more.
+    #[error("the AMD-SP made no context for the guest: see the kernel's log (dmesg | grep -i sev)")]
+    Context,
     /// The page is not private memory of the guest's, or the launch is over.
-    #[error("it is no private memory of the guest's, which is a bug in ravelin")]
+    #[error("it is no private memory of the guest's: a bug in ravelin, please report it")]
     NotPrivate,
     /// The page is in the launch already.
-    #[error("it is in the launch already, which is a bug in ravelin")]
+    #[error("it is in the launch already: a bug in ravelin, please report it")]
     Twice,
+    /// Any of the last two, or that its bytes cannot be read: the kernel says the same to all of them.
+    #[error(
+        "it is no private memory of the guest's, or in the launch already: see the kernel's log and report \
+         it, as this is a bug in ravelin"
+    )]
+    Page,
     /// The page's owner or state is not what the AMD-SP wants.
-    #[error("the host's reverse map has it in another state: check the kernel's log")]
+    #[error(
+        "the host's reverse map has it in another state: see the kernel's log (dmesg | grep -i rmp)"
+    )]
     ReverseMap,
     /// The bytes to be put in cannot be read.
-    #[error("the bytes to be put in cannot be read, which is a bug in ravelin")]
+    #[error("the bytes to be put in cannot be read: a bug in ravelin, please report it")]
     Source,
     /// The host's memory is broken there.
-    #[error("the host's memory is broken there: check its log")]
+    #[error("the host's memory is broken there: see its log (dmesg | grep -i mce) and replace it")]
     Poison,
     /// The launch digest is not that of the id block.
     #[error(
@@ -71,10 +82,14 @@ pub enum Cause {
     )]
     IdPolicy,
     /// The kernel refuses the arguments.
-    #[error("it refuses its arguments, which is a bug in ravelin, or an older kernel than 6.11")]
+    #[error(
+        "it refuses its arguments: use Linux 6.11 or newer, and on one report this bug in ravelin"
+    )]
     Arguments,
     /// Nothing that has a name here.
-    #[error("for a reason that has no name here")]
+    #[error(
+        "for a reason that has no name here: see the kernel's log (dmesg | grep -i -e sev -e ccp)"
+    )]
     Other,
 }
 
@@ -133,6 +148,9 @@ impl Cause {
         match (step, errno) {
             (Step::Initialize, libc::EBUSY | libc::ENOSPC) => Cause::Asids,
             (Step::Initialize, libc::EINVAL) => Cause::Kernel,
+            (Step::Initialize, libc::EIO) => Cause::Platform,
+            // The VM is of type SNP by now. What has failed may be memory, the device or the AMD-SP.
+            (Step::Start, libc::ENOTTY) => Cause::Context,
             (_, libc::ENOTTY) => Cause::Off,
             (_, libc::EBADF) => Cause::Device,
             (_, libc::EPERM | libc::EACCES) => Cause::Permission,
@@ -143,6 +161,10 @@ impl Cause {
             (Step::Update(_), libc::EEXIST) => Cause::Twice,
             (Step::Update(_), libc::EFAULT) => Cause::Source,
             (Step::Update(_), libc::EHWPOISON) => Cause::Poison,
+            // Kernels of today say this to whatever goes wrong with a page.
+            (Step::Update(_), libc::EIO) => Cause::Page,
+            // A vCPU's page: its address is the kernel's own.
+            (Step::Finish, libc::EFAULT) => Cause::ReverseMap,
             (_, libc::EINVAL | libc::EFAULT) => Cause::Arguments,
             _ => Cause::Other,
         }

@@ -54,7 +54,7 @@ impl Bench {
 
     fn refusing(call: usize, refusal: Refusal) -> Bench {
         let bench = Bench::new();
-        *bench.kernel.refused.lock().unwrap() = Some((MEMORY + call, refusal));
+        bench.kernel.refuse(MEMORY + call, refusal);
         bench
     }
 
@@ -242,7 +242,8 @@ fn every_refusal_says_which_step_it_was_and_why() {
     use Cause::*;
     let kernel = |errno| Refusal { errno, firmware: None };
     let firmware = |status| Refusal { errno: libc::EIO, firmware: Some(status) };
-    let (init, start, finish) = (Step::Initialize, Step::Start, Step::Finish);
+    let (init, certificates) = (Step::Initialize, Step::EnableCertificates);
+    let (start, finish) = (Step::Start, Step::Finish);
     let (first, second) = (Step::Update(0), Step::Update(PAGE));
     let table = [
         (INIT2, init, kernel(libc::EBUSY), Asids),
@@ -252,15 +253,24 @@ fn every_refusal_says_which_step_it_was_and_why() {
         (INIT2, init, kernel(libc::ENODEV), Platform),
         (INIT2, init, kernel(libc::ENOMEM), Memory),
         (INIT2, init, kernel(libc::EFAULT), Arguments),
-        (INIT2, init, kernel(libc::EIO), Other),
+        (INIT2, init, kernel(libc::ENOSPC), Asids),
+        (INIT2, init, kernel(libc::EIO), Platform),
+        (INIT2, init, kernel(libc::EAGAIN), Other),
         (INIT2, init, firmware(0x01), Platform),
-        (CERTIFICATES, Step::EnableCertificates, kernel(libc::EPERM), Permission),
-        (CERTIFICATES, Step::EnableCertificates, kernel(libc::EBUSY), Other),
+        (INIT2, init, firmware(0x17), Memory),
+        (INIT2, init, firmware(0x20), Platform),
+        (CERTIFICATES, certificates, kernel(libc::EPERM), Permission),
+        (CERTIFICATES, certificates, kernel(libc::EFAULT), Arguments),
+        (CERTIFICATES, certificates, kernel(libc::ENOMEM), Memory),
+        (CERTIFICATES, certificates, kernel(libc::EBUSY), Other),
         (START, start, kernel(libc::EBADF), Device),
         (START, start, kernel(libc::EINVAL), Policy),
-        (START, start, kernel(libc::ENOTTY), Off),
+        (START, start, kernel(libc::ENOTTY), Context),
+        (START, start, kernel(libc::EPERM), Permission),
+        (START, start, kernel(libc::ENODEV), Platform),
         (START, start, kernel(libc::ENOMEM), Memory),
         (START, start, kernel(libc::EFAULT), Arguments),
+        (START, start, kernel(libc::EIO), Other),
         (START, start, firmware(0x01), Platform),
         (START, start, firmware(0x03), Platform),
         (START, start, firmware(0x07), Policy),
@@ -271,6 +281,9 @@ fn every_refusal_says_which_step_it_was_and_why() {
         (START, start, firmware(0xffff_ffff), Other),
         (FIRST_UPDATE, first, kernel(libc::EINVAL), NotPrivate),
         (FIRST_UPDATE, first, kernel(libc::ENOENT), NotPrivate),
+        (FIRST_UPDATE, first, kernel(libc::EIO), Page),
+        (FIRST_UPDATE, first, kernel(libc::ENOTTY), Off),
+        (FIRST_UPDATE, first, kernel(libc::EBADF), Device),
         (FIRST_UPDATE + 1, second, kernel(libc::EEXIST), Twice),
         (FIRST_UPDATE + 1, second, kernel(libc::EFAULT), Source),
         (FIRST_UPDATE + 1, second, kernel(libc::EHWPOISON), Poison),
@@ -282,8 +295,13 @@ fn every_refusal_says_which_step_it_was_and_why() {
         (FIRST_UPDATE, first, firmware(0x1c), ReverseMap),
         (FIRST_UPDATE, first, firmware(0x16), Other),
         (FINISH, finish, kernel(libc::EINVAL), Arguments),
-        (FINISH, finish, kernel(libc::EFAULT), Arguments),
+        (FINISH, finish, kernel(libc::EFAULT), ReverseMap),
         (FINISH, finish, kernel(libc::ENOMEM), Memory),
+        (FINISH, finish, kernel(libc::ENOTTY), Off),
+        (FINISH, finish, kernel(libc::EPERM), Permission),
+        (FINISH, finish, kernel(libc::EBADF), Device),
+        (FINISH, finish, kernel(libc::EIO), Other),
+        (FINISH, finish, firmware(0x1a), ReverseMap),
         (FINISH, finish, firmware(0x07), IdPolicy),
         (FINISH, finish, firmware(0x0a), IdSignature),
         (FINISH, finish, firmware(0x27), IdSignature),
@@ -295,19 +313,39 @@ fn every_refusal_says_which_step_it_was_and_why() {
         let error = bench.all().unwrap_err();
         assert_eq!(error, Error::Refused { step, cause, refusal }, "{error}");
         assert_eq!(bench.kernel.calls().len(), MEMORY + call + 1, "nothing is asked after {step}");
-        assert!(error.to_string().starts_with(&format!("KVM did not {step}: ")));
+        // The step, why, and what to do.
+        let text = error.to_string();
+        let why = text.strip_prefix(&format!("KVM did not {step}: ")).expect("it names the step");
+        let (why, fix) = why.split_once(": ").expect("it says what to do");
+        assert!(!why.is_empty() && !fix.is_empty(), "{text}");
     }
 }
 
 #[test]
 fn memory_that_the_kernel_refuses_is_an_error_of_its_own() {
     use crate::memory::Error;
-    for (call, errno) in [(0, libc::EMFILE), (1, libc::EEXIST), (4, libc::ENOMEM)] {
+    for (call, errno, fix) in [
+        (0, libc::EMFILE, "ulimit -n"),
+        (0, libc::ENOMEM, "give the host more"),
+        (0, libc::ENOTTY, "ravelin doctor snp"),
+        (0, libc::EINVAL, "ravelin doctor snp"),
+        (0, libc::EPERM, "ravelin doctor snp"),
+        (1, libc::EEXIST, "kernel's log"),
+        (1, libc::EINVAL, "ravelin doctor snp"),
+        (1, libc::EFAULT, "kernel's log"),
+        (1, libc::ENOMEM, "give the host more"),
+        (4, libc::ENOTTY, "ravelin doctor snp"),
+        (4, libc::EINVAL, "ravelin doctor snp"),
+        (4, libc::EFAULT, "kernel's log"),
+        (4, libc::ENOMEM, "give the host more"),
+    ] {
         let kernel = Arc::<Recorder>::default();
         let refusal = Refusal { errno, firmware: None };
-        *kernel.refused.lock().unwrap() = Some((call, refusal));
+        kernel.refuse(call, refusal);
         let error = Memory::of_kernel(kernel.clone(), &RANGES, VmType::Snp).err();
-        let named = match (call, error.expect("it was refused")) {
+        let error = error.expect("it was refused");
+        assert!(error.to_string().contains(fix), "{error}");
+        let named = match (call, error) {
             (0, Error::GuestMemfd(bytes, because)) => bytes == RANGES[0].end && because == refusal,
             (1, Error::Slot(address, because)) => address == 0 && because == refusal,
             (4, Error::Attributes(address, because)) => address == 0 && because == refusal,
