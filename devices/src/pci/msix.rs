@@ -5,15 +5,11 @@
 //! goes out once that ends. The guest owns the table, so a message may go anywhere it likes among its
 //! own interrupts; delivering it is the [`MsiSink`]'s.
 
+mod table;
+
 use super::capability::msix::{ENABLE, FUNCTION_MASK};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Bytes of a table entry: address, data, vector control.
-pub const ENTRY_SIZE: u64 = 16;
-/// Vector control: the vector is masked.
-const MASKED: u32 = 1;
-/// Table entries after reset are masked (section 7.7.2.3).
-const ENTRY_RESET: [u32; 4] = [0, 0, 0, MASKED];
+pub use table::{ENTRY_SIZE, Table, read_pending};
 
 /// A message signalled interrupt: a write of `data` to `address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +33,7 @@ pub struct Msix {
 }
 
 struct State {
-    entries: Vec<[u32; 4]>,
+    table: Table,
     pending: Vec<bool>,
     /// The function may send: MSI-X is enabled, not masked as a whole, and bus mastering is on.
     open: bool,
@@ -46,12 +42,8 @@ struct State {
 impl Msix {
     /// A table of masked vectors.
     pub fn new(vectors: u16, sink: Arc<dyn MsiSink>) -> Self {
-        let vectors = usize::from(vectors);
-        let state = State {
-            entries: vec![ENTRY_RESET; vectors],
-            pending: vec![false; vectors],
-            open: false,
-        };
+        let pending = vec![false; vectors.into()];
+        let state = State { table: Table::new(vectors), pending, open: false };
         Self { sink, state: Mutex::new(state) }
     }
 
@@ -75,40 +67,27 @@ impl Msix {
     /// Masks and clears everything.
     pub fn reset(&self) {
         let mut state = self.lock();
-        state.entries.fill(ENTRY_RESET);
+        state.table.reset();
         state.pending.fill(false);
         state.open = false;
     }
 
-    /// Reads the table: 4 or 8 bytes at a multiple of as many. Anything else reads all ones, and
-    /// what lies behind the last vector zero.
+    /// Reads the table, as [`Table::read`].
     pub fn read_table(&self, offset: u64, data: &mut [u8]) {
-        let state = self.lock();
-        dwords(offset, data, |at| state.entries.as_flattened().get(at).copied());
+        self.lock().table.read(offset, data);
     }
 
-    /// Writes the table: 4 or 8 bytes at a multiple of as many. Anything else is dropped.
+    /// Writes the table, as [`Table::write`].
     pub fn write_table(&self, offset: u64, data: &[u8]) {
-        if !natural(offset, data.len()) {
-            return;
-        }
         let mut state = self.lock();
-        for (at, bytes) in (offset / 4..).zip(data.as_chunks().0) {
-            let place = usize::try_from(at).ok();
-            if let Some(dword) = place.and_then(|at| state.entries.as_flattened_mut().get_mut(at)) {
-                *dword = u32::from_le_bytes(*bytes) & if at % 4 == 3 { MASKED } else { !0 };
-            }
+        if state.table.write(offset, data) {
+            self.send(&mut state);
         }
-        self.send(&mut state);
     }
 
-    /// Reads the pending bits, in the same way as the table. Writes to them mean nothing.
+    /// Reads the pending bits.
     pub fn read_pending(&self, offset: u64, data: &mut [u8]) {
-        let state = self.lock();
-        dwords(offset, data, |at| {
-            let vectors = state.pending.chunks(32).nth(at)?;
-            Some(vectors.iter().rev().fold(0, |bits, pending| bits << 1 | u32::from(*pending)))
-        });
+        read_pending(&self.lock().pending, |pending| *pending, offset, data);
     }
 
     /// Sends whatever is pending and may go.
@@ -116,33 +95,16 @@ impl Msix {
         if !state.open {
             return;
         }
-        for ([low, high, data, control], pending) in state.entries.iter().zip(&mut state.pending) {
-            if *pending && control & MASKED == 0 {
+        for (vector, pending) in state.pending.iter_mut().enumerate() {
+            if *pending && let Some(message) = state.table.message(vector) {
                 *pending = false;
-                let address = u64::from(*high) << 32 | u64::from(*low);
-                self.sink.signal(MsiMessage { address, data: *data });
+                self.sink.signal(message);
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether an access has a width and an alignment that the structures answer (section 6.1.4.2).
-fn natural(offset: u64, width: usize) -> bool {
-    matches!(width, 4 | 8) && offset.is_multiple_of(width as u64)
-}
-
-/// Fills `data` from an array of dwords; zero behind its end, all ones for a bad access.
-fn dwords(offset: u64, data: &mut [u8], get: impl Fn(usize) -> Option<u32>) {
-    if !natural(offset, data.len()) {
-        return data.fill(0xff);
-    }
-    for (at, bytes) in (offset / 4..).zip(data.as_chunks_mut().0) {
-        let dword = usize::try_from(at).ok().and_then(&get).unwrap_or(0);
-        *bytes = dword.to_le_bytes();
     }
 }
 

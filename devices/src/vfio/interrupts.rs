@@ -6,14 +6,9 @@
 //! event, shows as pending, and goes out once the vector is connected again.
 
 use super::hardware::{Hardware, InterruptKind};
-use crate::pci::msix::MsiMessage;
+use crate::pci::msix::{self, MsiMessage, Table};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
-
-/// Vector control: the vector is masked.
-const MASKED: u32 = 1;
-/// Table entries after reset are masked.
-const ENTRY_RESET: [u32; 4] = [0, 0, 0, MASKED];
 
 /// A VM refuses to take an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +57,7 @@ pub struct Interrupts {
 
 struct State {
     /// The guest's table.
-    entries: Vec<[u32; 4]>,
+    table: Table,
     wanted: Wanted,
     /// Of what kind the vectors are that the device has now.
     kind: Option<InterruptKind>,
@@ -78,7 +73,7 @@ impl Interrupts {
     /// None yet; an MSI-X table of so many entries.
     pub fn new(hardware: Arc<dyn Hardware>, routes: Arc<dyn Routes>, entries: u16) -> Self {
         let state = State {
-            entries: vec![ENTRY_RESET; entries.into()],
+            table: Table::new(entries),
             wanted: Wanted::Off,
             kind: None,
             vectors: Vec::new(),
@@ -109,7 +104,7 @@ impl Interrupts {
     pub fn reset(&self) {
         let mut state = self.lock();
         self.turn_off(&mut state);
-        state.entries.fill(ENTRY_RESET);
+        state.table.reset();
         state.wanted = Wanted::Off;
     }
 
@@ -118,35 +113,23 @@ impl Interrupts {
         self.lock().vectors.iter().filter(|vector| vector.route.is_some()).count()
     }
 
-    /// Reads the table: 4 or 8 bytes at a multiple of as many; zero behind the last entry.
+    /// Reads the table, as [`Table::read`].
     pub fn read_table(&self, offset: u64, data: &mut [u8]) {
-        let state = self.lock();
-        dwords(offset, data, |at| state.entries.as_flattened().get(at).copied());
+        self.lock().table.read(offset, data);
     }
 
-    /// Writes the table: 4 or 8 bytes at a multiple of as many. Anything else is dropped.
+    /// Writes the table, as [`Table::write`].
     pub fn write_table(&self, offset: u64, data: &[u8]) {
-        if !natural(offset, data.len()) {
-            return;
-        }
         let mut state = self.lock();
-        for (at, bytes) in (offset / 4..).zip(data.as_chunks().0) {
-            let place = usize::try_from(at).ok();
-            if let Some(dword) = place.and_then(|at| state.entries.as_flattened_mut().get_mut(at)) {
-                *dword = u32::from_le_bytes(*bytes) & if at % 4 == 3 { MASKED } else { !0 };
-            }
+        if state.table.write(offset, data) {
+            self.apply(&mut state);
         }
-        self.apply(&mut state);
     }
 
-    /// Reads the pending bits, in the same way.
+    /// Reads the pending bits.
     pub fn read_pending(&self, offset: u64, data: &mut [u8]) {
-        let state = self.lock();
-        dwords(offset, data, |at| {
-            let vectors = state.vectors.chunks(32).nth(at)?;
-            let pending = |vector: &Vector| vector.route.is_none() && has_fired(&vector.event);
-            Some(vectors.iter().rev().fold(0, |bits, one| bits << 1 | u32::from(pending(one))))
-        });
+        let pending = |vector: &Vector| vector.route.is_none() && has_fired(&vector.event);
+        msix::read_pending(&self.lock().vectors, pending, offset, data);
     }
 
     /// Brings the device's vectors and their connections to what is wanted.
@@ -154,7 +137,7 @@ impl Interrupts {
         let (kind, count) = match state.wanted {
             Wanted::Off => (None, 0),
             Wanted::Msi { count, .. } => (Some(InterruptKind::Msi), usize::from(count)),
-            Wanted::MsiX { .. } => (Some(InterruptKind::MsiX), state.entries.len()),
+            Wanted::MsiX { .. } => (Some(InterruptKind::MsiX), state.table.len()),
         };
         if state.kind != kind || state.vectors.len() != count {
             self.turn_off(state);
@@ -224,11 +207,7 @@ impl State {
                 let low = u32::from(count).saturating_sub(1);
                 Some(MsiMessage { data: message.data & !low | place as u32 & low, ..message })
             }
-            Wanted::MsiX { masked: false } => {
-                let [low, high, data, control] = *self.entries.get(place)?;
-                let address = u64::from(high) << 32 | u64::from(low);
-                (control & MASKED == 0).then_some(MsiMessage { address, data })
-            }
+            Wanted::MsiX { masked: false } => self.table.message(place),
         }
     }
 }
@@ -244,20 +223,4 @@ fn has_fired(event: &EventFd) -> bool {
     let Ok(count) = event.read() else { return false };
     // Reading has emptied it.
     event.write(count).is_ok()
-}
-
-/// Whether an access has a width and an alignment that the structures answer (section 6.1.4.2).
-fn natural(offset: u64, width: usize) -> bool {
-    matches!(width, 4 | 8) && offset.is_multiple_of(width as u64)
-}
-
-/// Fills `data` from an array of dwords; zero behind its end, all ones for a bad access.
-fn dwords(offset: u64, data: &mut [u8], get: impl Fn(usize) -> Option<u32>) {
-    if !natural(offset, data.len()) {
-        return data.fill(0xff);
-    }
-    for (at, bytes) in (offset / 4..).zip(data.as_chunks_mut().0) {
-        let dword = usize::try_from(at).ok().and_then(&get).unwrap_or(0);
-        *bytes = dword.to_le_bytes();
-    }
 }

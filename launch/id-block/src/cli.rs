@@ -3,7 +3,6 @@
 //! Exit status: 0 done or good, 2 the command line or a file is not understood, 3 the id block would not
 //! start the guest.
 
-use crate::key;
 use crate::signing::{self, Refused};
 use clap::{Args, Parser, Subcommand};
 use ravelin_launch::id_block::{AUTH_SIZE, BLOCK_SIZE, IdBlock, Signed};
@@ -136,7 +135,7 @@ fn policy(text: &str) -> Result<u64, String> {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
-    Key(#[from] key::Error),
+    Key(#[from] ravelin_key_file::Error),
     #[error("cannot read {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
     #[error("cannot write {}", .0.display())]
@@ -212,8 +211,8 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn sign(arguments: &Sign) -> Result<Signed, Error> {
-    let id_key = key::read(&arguments.id_key)?;
-    let author = arguments.author_key.as_deref().map(key::read).transpose()?;
+    let id_key = ravelin_key_file::read(&arguments.id_key)?;
+    let author = arguments.author_key.as_deref().map(ravelin_key_file::read).transpose()?;
     let mut image = arguments.igvm.as_deref().map(read_image).transpose()?;
     let (digest, policy) = match (&image, arguments.digest) {
         (Some(image), _) => (image.digest(), image.policy),

@@ -5,5 +5,4 @@
 //! host's, and no host has an owner's keys. The structures are [`ravelin_launch::id_block`]'s.
 
 pub mod cli;
-pub mod key;
 pub mod signing;

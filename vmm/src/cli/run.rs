@@ -1,12 +1,14 @@
 //! `ravelin run`: a guest, its workload, and whether the result is the plain computation's.
 
+mod report;
+mod summary;
+
 use super::evidence::EvidenceFile;
 use super::evidence::bound::PolicyDigest;
 use super::exit::ExitCode;
-use super::guest::{Expected, JudgedGpu, Reference, Trial};
-use super::launch::{Conversions, DeviceReport, Judgement, Launch, Outcome, name_exit, read_image};
+use super::guest::{Expected, Reference};
+use super::launch::{Judgement, Launch, Outcome, read_image};
 use super::output::{self, Progress};
-use super::passed::PassedGpu;
 use super::{Error, RunArgs, images};
 use crate::boot::linux::{self, Linux};
 use crate::config::{self, GpuSpec, OnReset, Size, VmSpec, Workload};
@@ -16,66 +18,9 @@ use crate::platform::snp::certificates::Certificates;
 use crate::vcpu::Exit;
 use crate::vm::{Builtin, Guest};
 use ravelin_digits::{EMBEDDED, Payload, reference};
-use ravelin_report::Transfer;
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use report::{RunReport, hex};
 use std::sync::Arc;
 use std::time::Instant;
-
-/// The object of `--json`. Fields that a run did not come to are null.
-#[derive(Serialize)]
-struct RunReport {
-    schema: &'static str,
-    platform: String,
-    guest: Option<String>,
-    /// From the process's start to the guest's first instruction.
-    boot_us: Option<u64>,
-    /// From the process's start to the guest's report that its user space is up.
-    guest_ready_us: Option<u64>,
-    /// How the guest ended: "power-off", "reset", ...
-    guest_end: Option<String>,
-    /// What a Linux guest asked of its pages; null where nothing is private.
-    conversions: Option<Conversions>,
-    /// A Linux guest's virtio devices; null for the built-in guest.
-    devices: Option<Vec<DeviceReport>>,
-    /// From the first request to the verdict, for the first verdict on each GPU, added up.
-    attest_us: Option<u64>,
-    /// The launch digest, hex: MEASUREMENT in the guest's reports. Null where nothing is measured.
-    measurement: Option<String>,
-    /// In the order in which the guest finds them: those judged, and devices of the host's.
-    gpus: Vec<ReportedGpu>,
-    /// The file with what they presented, where that was to be saved.
-    evidence: Option<PathBuf>,
-    transfer: Transfer,
-    /// What Linux does is its own business: null unless an agent has shown a result.
-    workload: Option<WorkloadReport>,
-    result: String,
-}
-
-/// A GPU: what the guest says of a model, or what the host knows of its own device.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum ReportedGpu {
-    Judged(JudgedGpu),
-    Passed(PassedGpu),
-}
-
-#[derive(Serialize)]
-struct WorkloadReport {
-    name: String,
-    samples: usize,
-    /// Share of samples recognised, where labels are known.
-    accuracy: Option<f64>,
-    /// Whether every round gave the plain computation's bits; null where there was none.
-    matches_reference: Option<bool>,
-    /// The digits in the user's own images, in order.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    predictions: Option<Vec<u32>>,
-    /// Trials of a passed-through device that have gone as they must.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    trials: BTreeMap<String, Trial>,
-}
 
 /// What a workload is given, and what it must give.
 struct Work {
@@ -146,13 +91,13 @@ fn once(arguments: &RunArgs, started: Instant) -> Option<ExitCode> {
         return None;
     }
     let judgement = with_evidence(judge(&spec, &outcome), &outcome);
-    let report = report(&spec, &outcome, reference.as_ref(), &judgement);
+    let report = RunReport::of(&spec, &outcome, reference.as_ref(), judgement.result);
     if let Some(line) = &judgement.line {
         output::problem(line);
     }
     match arguments.json {
         true => output::json(&report),
-        false => summarize(&spec, &outcome, &report),
+        false => summary::summarize(&spec, &outcome, &report),
     }
     Some(judgement.exit)
 }
@@ -333,176 +278,12 @@ fn judge(spec: &VmSpec, outcome: &Outcome) -> Judgement {
     }
 }
 
-fn report(
-    spec: &VmSpec,
-    outcome: &Outcome,
-    reference: Option<&Reference>,
-    judgement: &Judgement,
-) -> RunReport {
-    let summary = &outcome.summary;
-    let accuracy = reference
-        .filter(|_| summary.rounds > 0)
-        .and_then(|reference| reference.labels.as_deref())
-        .map(|labels| reference::accuracy(&summary.predictions, labels));
-    let own = spec.images.is_some() && summary.rounds > 0;
-    RunReport {
-        schema: "ravelin.run/1",
-        platform: spec.platform.to_string(),
-        guest: summary.guest.clone().or_else(|| outcome.linux.then(|| "linux".into())),
-        guest_ready_us: outcome.ready.map(|ready| ready.as_micros() as u64),
-        guest_end: Some(name_exit(outcome.exit)),
-        conversions: outcome.conversions,
-        devices: outcome.devices.clone(),
-        boot_us: outcome.boot.map(|boot| boot.as_micros() as u64),
-        attest_us: summary.attest_us,
-        measurement: outcome.measurement.as_ref().map(|digest| hex(digest)),
-        gpus: gpus(outcome),
-        evidence: outcome.evidence.as_ref().and_then(|saved| saved.as_ref().ok()).cloned(),
-        transfer: summary.transfer,
-        workload: (spec.kernel.is_none() || summary.rounds > 0).then(|| WorkloadReport {
-            name: spec.workload.to_string(),
-            samples: reference.map_or(0, |reference| reference.predictions.len()),
-            accuracy,
-            matches_reference: (summary.rounds > 0).then_some(summary.wrong_rounds == 0),
-            predictions: own.then(|| summary.predictions.clone()),
-            trials: summary.trials.clone(),
-        }),
-        result: judgement.result.clone(),
-    }
-}
-
-/// Every GPU that there is something to say of, by place.
-fn gpus(outcome: &Outcome) -> Vec<ReportedGpu> {
-    let judged = outcome.summary.gpus.iter();
-    let judged = judged.map(|(place, gpu)| (*place, ReportedGpu::Judged(gpu.clone())));
-    let passed = outcome.passed.iter();
-    let passed = passed.map(|(place, gpu)| (*place, ReportedGpu::Passed(gpu.clone())));
-    judged.chain(passed).collect::<BTreeMap<_, _>>().into_values().collect()
-}
-
 /// An error before there was a guest: one line, and with `--json` the object all the same.
 fn refuse(error: &Error, json: bool, spec: Option<&VmSpec>) -> ExitCode {
     output::failure(error);
     let exit = error.exit_code();
     if json {
-        let spec = spec.cloned().unwrap_or_default();
-        output::json(&RunReport {
-            schema: "ravelin.run/1",
-            platform: spec.platform.to_string(),
-            guest: None,
-            boot_us: None,
-            guest_ready_us: None,
-            guest_end: None,
-            conversions: None,
-            devices: None,
-            attest_us: None,
-            measurement: None,
-            gpus: Vec::new(),
-            evidence: None,
-            transfer: Transfer::default(),
-            workload: spec.kernel.is_none().then(|| WorkloadReport {
-                name: spec.workload.to_string(),
-                samples: 0,
-                accuracy: None,
-                matches_reference: None,
-                predictions: None,
-                trials: BTreeMap::new(),
-            }),
-            result: exit.name().into(),
-        });
+        output::json(&RunReport::refused(&spec.cloned().unwrap_or_default(), exit));
     }
     exit
-}
-
-/// For a person, on standard output.
-fn summarize(spec: &VmSpec, outcome: &Outcome, report: &RunReport) {
-    let row = |word: &str, text: String| output::line(format_args!("{:<10}  {text}", word));
-    let guest = report.guest.as_deref().unwrap_or("none");
-    let boot = report.boot_us.map_or("never started".into(), |boot| {
-        format!("first instruction {:.1} ms after the start", boot as f64 / 1e3)
-    });
-    row("guest", format!("{guest}, {boot}"));
-    row(
-        "platform",
-        match spec.platform {
-            Platform::Emulated => {
-                "emulated: devices see shared pages only; no protection from this host itself"
-                    .into()
-            }
-            Platform::Snp => "snp: launched by this host's AMD-SP".into(),
-            Platform::None => "none: nothing is protected".into(),
-        },
-    );
-    for (index, gpu) in &outcome.summary.gpus {
-        let verdict = output::judged(&gpu.verdict, gpu.verdict == "trusted");
-        let (identity, firmware) = (start(&gpu.identity), start(&gpu.firmware));
-        row(
-            &format!("gpu {index}"),
-            format!(
-                "{} {identity}: {verdict}, firmware {firmware}, session {}, rounds {}",
-                if gpu.model.is_empty() { "unknown" } else { &gpu.model },
-                gpu.session,
-                gpu.rounds
-            ),
-        );
-    }
-    for (index, gpu) in &outcome.passed {
-        let status = output::judged(if gpu.present { "present" } else { "vanished" }, gpu.present);
-        let (bdf, by, mapped) = (&gpu.bdf, &gpu.interface, Size(gpu.dma.mapped_bytes));
-        row(
-            &format!("gpu {index}"),
-            format!("{bdf} by {by}: {status}, {mapped} mapped for its DMA"),
-        );
-    }
-    if let Some(attest_us) = report.attest_us {
-        row("attested", format!("in {:.1} ms", attest_us as f64 / 1e3));
-    }
-    if let Some(path) = &report.evidence {
-        let directory = path.parent().unwrap_or(path).display();
-        let (with, command) = match spec.platform.signs_reports() {
-            true => ("with the guest's report", "composite"),
-            false => ("without a report of the guest: nobody signs one here", "apm"),
-        };
-        row("evidence", format!("{directory}, {with}, for `ravelin verify {command}`"));
-    }
-    if let (Some(_), Some(measurement)) = (&report.evidence, &report.measurement) {
-        row("measured", measurement.clone());
-    }
-    summarize_work(outcome, report, row);
-    let result = &report.result;
-    row("result", output::judged(result, result == "ok"));
-}
-
-fn summarize_work(outcome: &Outcome, report: &RunReport, row: impl Fn(&str, String)) {
-    let Some(work) = &report.workload else { return };
-    let WorkloadReport { name, samples, accuracy, matches_reference, predictions, trials } = work;
-    for (trial, Trial { count, took_us }) in trials {
-        row("trial", format!("{trial}: {count} in {:.0} ms", *took_us as f64 / 1e3));
-    }
-    let Some(matches) = matches_reference else { return };
-    let accuracy = accuracy.map_or(String::new(), |share| format!(", accuracy {share:.4}"));
-    let equal = match matches {
-        true => output::judged("equal to the plain computation, bit for bit", true),
-        false => output::judged("NOT equal to the plain computation", false),
-    };
-    row(name, format!("{samples} images{accuracy}, {equal}"));
-    if let Some(predictions) = predictions {
-        let digits = predictions.iter().map(u32::to_string).collect::<Vec<_>>();
-        row("they show", digits.join(" "));
-    }
-    if outcome.summary.rounds > 1 {
-        let summary = &outcome.summary;
-        row("rounds", format!("{}, {} sessions lost on the way", summary.rounds, summary.lost));
-    }
-    let Transfer { h2d_bytes, d2h_bytes, records } = report.transfer;
-    row("transfer", format!("{h2d_bytes} bytes to the GPU, {d2h_bytes} back, {records} records"));
-}
-
-/// Enough of a digest to recognise it by.
-fn start(digest: &str) -> String {
-    digest.chars().take(16).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

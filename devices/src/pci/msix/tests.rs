@@ -1,3 +1,4 @@
+use super::table::{MASKED, natural};
 use super::*;
 use proptest::prelude::*;
 
