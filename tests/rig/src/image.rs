@@ -94,17 +94,18 @@ pub(crate) fn build(suite: &Suite, kernel: &Unpacked, choice: &Choice) -> Result
         }
     }
     if !choice.command.is_empty() {
-        packing.command("the command", choice.command.clone(), Reading::ExitCode);
+        // A command that a person has given is never given twice.
+        packing.command("the command", choice.command.clone(), Reading::ExitCode, false);
     }
     for work in suite.work {
         match work {
             Work::Command { name, command } => {
                 let command = command.iter().map(ToString::to_string).collect();
-                packing.command(name, command, Reading::ExitCode);
+                packing.command(name, command, Reading::ExitCode, true);
             }
             Work::Measurement { name, command } => {
                 let command = command.iter().map(ToString::to_string).collect();
-                packing.command(name, command, Reading::Measurement);
+                packing.command(name, command, Reading::Measurement, true);
             }
             Work::OnlyHere { package, target } => {
                 for test in artifacts::test(package, target)? {
@@ -222,13 +223,14 @@ impl Packing {
             .collect()
     }
 
-    fn command(&mut self, name: &str, command: Vec<String>, reading: Reading) {
+    fn command(&mut self, name: &str, command: Vec<String>, reading: Reading, repeatable: bool) {
         let job = Job {
             name: name.to_owned(),
             command,
             directory: "/root".to_owned(),
             environment: Vec::new(),
             limit: LIMIT,
+            repeatable,
         };
         self.jobs.push((job, reading));
     }
@@ -256,6 +258,7 @@ impl Packing {
             ],
             directory,
             limit: LIMIT,
+            repeatable: true,
         };
         self.jobs.push((job, Reading::Harness));
         Ok(())

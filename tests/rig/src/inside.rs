@@ -1,7 +1,9 @@
 //! The machine's face of the rig: process 1 of the initramfs. It mounts what Linux programs expect,
 //! loads the plan's modules, runs its jobs one after the other, tells the host, and powers off.
-//! Running one job is in [`job`], the line to the host in [`port`].
+//! Running one job is in [`job`], the line to the host in [`port`]; [`doubled`] tells an emulator's fault from
+//! a job's.
 
+mod doubled;
 mod job;
 mod port;
 
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, finit_module, reboot};
 
-use crate::protocol::{Event, PLAN_PATH, Plan};
+use crate::protocol::{Ending, Event, Job, PLAN_PATH, Plan};
 use port::Port;
 
 const SEARCH_PATH: &str = "/bin:/sbin:/usr/bin:/usr/sbin";
@@ -63,12 +65,30 @@ fn follow_plan(port: &Arc<Port>) {
     if plan.jobs.is_empty() {
         shell(port);
     }
+    // Without tracing in the kernel nothing tells the emulator's faults from the job's own.
+    let watch = doubled::Watch::start().ok();
     for (index, job) in plan.jobs.iter().enumerate() {
         port.say(&Event::Started(index));
-        let ending = job::run(index, job, port);
+        let ending = run(index, job, watch.as_ref(), port);
         port.say(&Event::Ended(index, ending));
     }
     port.say(&Event::Finished);
+}
+
+/// Runs a job; once more if it fails and the emulator has delivered an interrupt twice meanwhile.
+fn run(index: usize, job: &Job, watch: Option<&doubled::Watch>, port: &Arc<Port>) -> Ending {
+    if let Some(watch) = watch {
+        watch.forget();
+    }
+    let ending = job::run(index, job, port);
+    let failed = ending != Ending::Exit(0) && job.repeatable;
+    match watch.filter(|_| failed).and_then(doubled::Watch::evidence) {
+        Some(evidence) => {
+            port.say(&Event::Failed(index, evidence));
+            job::run(index, job, port)
+        }
+        None => ending,
+    }
 }
 
 fn read_plan() -> io::Result<Plan> {

@@ -32,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) environment: Vec<(String, String)>,
     /// After this long the job and all that it started are killed.
     pub(crate) limit: Duration,
+    /// Whether it may be run once more where the emulator has failed it.
+    pub(crate) repeatable: bool,
 }
 
 /// Something that happened in the machine. Jobs are named by their place in the plan.
@@ -54,6 +56,9 @@ pub(crate) enum Event {
     Started(usize),
     /// A line that a job wrote, without its end.
     Output(usize, Stream, String),
+    /// A job has ended badly behind this, which only an emulator does: it is started once more, and
+    /// what it has said does not count.
+    Failed(usize, String),
     /// A job has ended.
     Ended(usize, Ending),
     /// Nothing more will come.
@@ -111,6 +116,7 @@ mod tests {
             Event::Ready { kernel: "6.1".into(), kvm: true },
             Event::Alive,
             Event::Output(3, Stream::Err, "two\nlines, \"quotes\" and \u{1b}[1m".into()),
+            Event::Failed(3, "an exit".into()),
             Event::Ended(3, Ending::NotStarted("no such file".into())),
             Event::Finished,
         ];

@@ -115,7 +115,7 @@ pub(crate) fn last_line(tally: Tally) -> String {
 pub(crate) fn keep(record: &Record, directory: &Path) -> io::Result<()> {
     for job in &record.jobs {
         let mut text = String::new();
-        for (stream, line) in &job.output {
+        for (stream, line) in job.first_try.iter().chain(&job.output) {
             let mark = match stream {
                 Stream::Out => ' ',
                 Stream::Err => '!',

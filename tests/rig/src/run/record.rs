@@ -13,6 +13,8 @@ pub(crate) struct JobRecord {
     reading: Reading,
     /// What it wrote, in the order in which the host heard of it.
     pub(crate) output: Vec<(Stream, String)>,
+    /// The same of a try that the emulator has failed.
+    pub(crate) first_try: Vec<(Stream, String)>,
     started: Option<Instant>,
     /// How it ended and after how long; none if the machine ended first.
     pub(crate) ended: Option<(Ending, Duration)>,
@@ -35,6 +37,7 @@ impl Record {
             name: job.name.clone(),
             reading: *reading,
             output: Vec::new(),
+            first_try: Vec::new(),
             started: None,
             ended: None,
         });
@@ -54,6 +57,15 @@ impl Record {
             Event::Started(index) => self.jobs.get_mut(index)?.started = Some(Instant::now()),
             Event::Output(index, stream, line) => {
                 self.jobs.get_mut(index)?.output.push((stream, line));
+            }
+            Event::Failed(index, evidence) => {
+                let job = self.jobs.get_mut(index)?;
+                let begun = std::mem::take(&mut job.output);
+                job.first_try.extend(begun);
+                self.complaints.push(format!(
+                    "{}: the emulator delivered an interrupt twice, and the job failed: once more. {evidence}",
+                    job.name
+                ));
             }
             Event::Ended(index, ending) => {
                 let job = self.jobs.get_mut(index)?;
@@ -131,6 +143,7 @@ mod tests {
             directory: "/".into(),
             environment: Vec::new(),
             limit: Duration::from_secs(1),
+            repeatable: true,
         };
         Record::new(&[job], &[reading])
     }
@@ -174,6 +187,19 @@ mod tests {
     #[test]
     fn a_test_program_without_a_result_has_failed_even_with_exit_code_0() {
         assert_eq!(run(Reading::Harness, &["hello"], Some(Ending::Exit(0))).failed, 1);
+    }
+
+    #[test]
+    fn only_the_second_try_of_a_job_that_the_emulator_failed_counts() {
+        let mut record = record(Reading::Harness);
+        record.take(Event::Started(0));
+        record.take(Event::Output(0, Stream::Out, FINE.replace("3 passed; 0", "2 passed; 1")));
+        record.take(Event::Failed(0, "intr_info 0x000003fb".into()));
+        record.take(Event::Output(0, Stream::Out, FINE.to_owned()));
+        record.take(Event::Ended(0, Ending::Exit(0)));
+        assert_eq!(record.tally(), Tally { passed: 3, failed: 0, skipped: 0 });
+        assert_eq!(record.jobs[0].first_try.len(), 1);
+        assert!(record.complaints[0].contains("0x000003fb"));
     }
 
     #[test]
