@@ -71,6 +71,24 @@ matrix! {
     a_stock_6_12_elf_boots_on_emulated_with_2_processors: "6.12", Elf, "emulated", 2;
 }
 
+/// The rig's processor has 40 address bits, the last of which is the C-bit.
+const C_BIT: &str = "39";
+
+#[test]
+#[ignore = "needs a KVM that boots Linux: cargo rig linux"]
+fn an_igvm_file_of_a_6_1_kernel_boots_and_is_measured_as_it_was_told() {
+    let boot = Boot { platform: "emulated", cpus: 2, ..Boot::of("6.1", Image::BzImage) };
+    let script = format!("echo user space on $(nproc) processors; {}", linux_support::OFF);
+    let (run, told) = boot.run_image(C_BIT, &script);
+    run.assert_console("user space on 2 processors");
+    run.assert_console("Memory Encryption Features active: AMD SEV");
+    assert_eq!((run.code, &run.object["guest_end"]), (0, &"power-off".into()), "{run}");
+    assert_eq!(run.object["measurement"], told, "{run}");
+    let conversions = &run.object["conversions"];
+    assert_eq!(conversions["log_matches_map"], true, "{conversions}");
+    assert!(conversions["shared_pages"].as_u64() > Some(BOUNCE_BUFFER_PAGES), "{conversions}");
+}
+
 /// A kernel that ends by a reset ends the guest at once, and is reported as one.
 fn resets(boot: &Boot<'_>, script: &str, last_words: &str) {
     let run = boot.run(script);

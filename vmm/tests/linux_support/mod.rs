@@ -11,7 +11,7 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// Where the rig has kernels: `SERIES/vmlinuz`, `SERIES/vmlinux` and `SERIES/modules`.
 const KERNELS: &str = "/rig/guests";
@@ -72,25 +72,74 @@ impl Boot<'_> {
 
     /// Boots this initramfs.
     pub fn run_initrd(&self, initrd: &[u8]) -> Run {
-        let place = tempfile::tempdir().unwrap();
-        let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
-        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        fs::write(path("initrd"), initrd).unwrap();
+        let place = Place::new(initrd);
+        place.launch(self, &self.files(&place))
+    }
+
+    /// The same from an IGVM file that is made of it, with the C-bit that this machine has. What came of
+    /// it, and the digest that was told of the file.
+    pub fn run_image(&self, c_bit: &str, script: &str) -> (Run, String) {
+        let place = Place::new(&initramfs::of(script, &[]));
+        let (image, cpus) = (place.path("image"), self.cpus.to_string());
+        place.ravelin(
+            &[
+                &["image", "build", "--platform", self.platform, "--c-bit", c_bit],
+                &["--memory", self.memory, "--vcpus", &cpus, "--output", &image][..],
+                &self.files(&place).each_ref().map(String::as_str),
+            ]
+            .concat(),
+        );
+        let told = place.ravelin(&["image", "measure", "--igvm", &image]);
+        let run = place.launch(self, &["--igvm".into(), image]);
+        (run, String::from_utf8(told.stdout).unwrap().trim_end().to_owned())
+    }
+
+    /// What names the guest's files.
+    fn files(&self, place: &Place) -> [String; 6] {
         let words = format!("console=ttyS0 panic=-1 random.trust_cpu=on {}", self.words);
+        let kernel = self.kernel.to_str().unwrap();
+        let (kernel, initrd) = (kernel.to_owned(), place.path("initrd"));
+        ["--kernel".into(), kernel, "--initrd".into(), initrd, "--cmdline".into(), words]
+    }
+}
+
+/// A directory for the files of one boot, the initrd among them.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(initrd: &[u8]) -> Self {
+        let place = Place(tempfile::tempdir().unwrap());
+        fs::set_permissions(place.0.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(place.path("initrd"), initrd).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The launcher with these words, which must succeed.
+    fn ravelin(&self, words: &[&str]) -> Output {
+        let output = Command::new(env!("CARGO_BIN_EXE_ravelin")).args(words).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// Runs the guest that these words name.
+    fn launch(&self, boot: &Boot<'_>, guest: &[String]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ravelin"));
         command
-            .args(["run", "--json", "--platform", self.platform, "--memory", self.memory])
-            .args(["--cpus", &self.cpus.to_string()])
-            .args(["--kernel", self.kernel.to_str().unwrap(), "--initrd", &path("initrd")])
-            .args(["--cmdline", &words])
-            .args(["--serial", &format!("file={}", path("console"))])
-            .env("RAVELIN_RUNTIME_DIR", path("r"));
-        for gpu in self.gpus {
+            .args(["run", "--json", "--platform", boot.platform, "--memory", boot.memory])
+            .args(["--cpus", &boot.cpus.to_string()])
+            .args(guest)
+            .args(["--serial", &format!("file={}", self.path("console"))])
+            .env("RAVELIN_RUNTIME_DIR", self.path("r"));
+        for gpu in boot.gpus {
             command.args(["--gpu", gpu]);
         }
         let output = command.output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        let console = fs::read(path("console")).unwrap_or_default();
+        let console = fs::read(self.path("console")).unwrap_or_default();
         Run {
             code: output.status.code().unwrap_or(-1),
             object: serde_json::from_slice(&output.stdout)
