@@ -418,9 +418,9 @@ fn skipped(why: &str) {
     let _ = writeln!(io::stderr().lock(), "SKIPPED: {why}");
 }
 
-/// Runs the launcher where `/dev/kvm` is something else: `None` where the system gives no mount
+/// Runs the launcher with this word where `/dev/kvm` is something else: `None` where the system gives no mount
 /// namespace for it.
-fn with_other_kvm(place: &Place, device: Option<&str>) -> Option<Output> {
+fn with_other_kvm(place: &Place, device: Option<&str>, word: &str) -> Option<Output> {
     let script = "mount --bind \"$1\" /dev && shift && exec \"$@\"";
     let dev = place.path().join("dev");
     fs::create_dir(&dev).unwrap();
@@ -440,21 +440,34 @@ fn with_other_kvm(place: &Place, device: Option<&str>) -> Option<Output> {
         skipped("no mount namespace to hide /dev/kvm in");
         return None;
     }
-    unshare(&[env!("CARGO_BIN_EXE_ravelin"), "run"])
+    unshare(&[env!("CARGO_BIN_EXE_ravelin"), word])
 }
 
 #[test]
 fn no_dev_kvm() {
     let place = Place::new();
-    let Some(output) = with_other_kvm(&place, None) else { return };
+    let Some(output) = with_other_kvm(&place, None, "run") else { return };
     refused(&output, 3, "load the kvm module");
     assert!(place.is_clean());
 }
 
 #[test]
+fn no_dev_kvm_as_the_doctor_tells_it() {
+    let place = Place::new();
+    let Some(output) = with_other_kvm(&place, None, "doctor") else { return };
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(60), "{told}");
+    for line in
+        ["none        cannot run", "  MISSING   kvm: ", "  unknown   capabilities: KVM cannot"]
+    {
+        assert!(told.contains(line), "{told}");
+    }
+}
+
+#[test]
 fn a_kvm_that_is_none() {
     let place = Place::new();
-    let Some(output) = with_other_kvm(&place, Some("no device")) else { return };
+    let Some(output) = with_other_kvm(&place, Some("no device"), "run") else { return };
     refused(&output, 5, "KVM cannot be used");
     assert!(place.is_clean());
 }

@@ -77,3 +77,28 @@ fn the_same_image_and_digest_come_again_from_another_directory() {
         assert_eq!(measured(here.path(), &["--igvm", absolute.to_str().unwrap()]), digest);
     }
 }
+
+/// Where this machine has the C-bit: the last of its address bits, at most bit 47.
+fn c_bit() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap();
+    let line = info.lines().find(|line| line.starts_with("address sizes")).unwrap();
+    let bits = line.split_whitespace().find_map(|word| word.parse::<u8>().ok()).unwrap();
+    (bits - 1).min(47).to_string()
+}
+
+#[test]
+#[cfg_attr(not(kvm), ignore = "SKIPPED: no usable /dev/kvm")]
+fn a_run_reports_the_digest_that_was_told_with_one_vcpu_and_with_more() {
+    let (place, c_bit) = (place(), c_bit());
+    for cpus in ["1", "3"] {
+        let machine = ["--platform", "emulated", "--memory", "64MiB"];
+        let words = ["--workload", "digits", "--vcpus", cpus, "--c-bit", &c_bit];
+        let told = measured(place.path(), &[&words[..], &machine].concat());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ravelin"));
+        command.args(["run", "--json", "--cpus", cpus]).args(machine);
+        let output = command.env("RAVELIN_RUNTIME_DIR", place.path().join("r")).output().unwrap();
+        let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&object["result"], output.status.code()), (&"ok".into(), Some(0)), "{object}");
+        assert_eq!(object["measurement"], told.trim_end(), "{cpus} vCPUs");
+    }
+}

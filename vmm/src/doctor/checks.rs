@@ -136,8 +136,15 @@ fn kvm_device(host: &dyn Host) -> Check {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => missing(
             "kvm",
             format!("no permission on {KVM}"),
-            "sudo usermod -aG kvm $USER, then log in again",
+            "sudo chgrp kvm /dev/kvm && sudo chmod 660 /dev/kvm && sudo usermod -aG kvm $USER, then log in again",
         ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && kvm_kind(host) != "unknown" => {
+            missing(
+                "kvm",
+                format!("KVM is loaded, and there is no {KVM} here"),
+                "in a container, give it the device (--device /dev/kvm); elsewhere sudo mknod /dev/kvm c 10 232",
+            )
+        }
         Err(_) if is_virtual(host) => missing(
             "kvm",
             format!("{KVM} does not open"),

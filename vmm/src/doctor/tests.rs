@@ -157,9 +157,18 @@ fn a_pvm_host_runs_the_built_in_guest_and_is_told_why_it_has_no_snp() {
 #[test]
 fn each_thing_that_is_amiss_is_the_one_that_is_named() {
     type Spoil = fn(&mut Machine);
-    let table: [(Subject, &str, Spoil); 17] = [
+    let table: [(Subject, &str, Spoil); 19] = [
         (Subject::None, "kvm", |m| {
             m.devices.remove("/dev/kvm");
+        }),
+        (Subject::None, "kvm", |m| {
+            m.devices.remove("/dev/kvm");
+            m.directories.remove("/sys/module");
+        }),
+        (Subject::None, "kvm", |m| {
+            *m = pvm();
+            m.devices.remove("/dev/kvm");
+            m.directories.remove("/sys/module");
         }),
         (Subject::None, "kvm", |m| {
             m.devices.insert("/dev/kvm", Some(io::ErrorKind::PermissionDenied));

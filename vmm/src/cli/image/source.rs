@@ -12,11 +12,14 @@ use ravelin_launch::ovmf::kernel_hashes::KernelHashes;
 use ravelin_launch::ovmf::{self, Firmware};
 use ravelin_launch::vcpu::{Signature, Vmm};
 use ravelin_launch::{DEFAULT_POLICY, Image, igvm};
+use ravelin_sp_model::chip;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where SNP hosts of today have the C-bit.
 const C_BIT_OF_SNP: u8 = 51;
+/// The processor of an SNP host where nothing is said: EPYC-Milan.
+const MILAN: Signature = Signature::new(0x19, 1, 1);
 /// Where the emulated platform has it on hosts with 48 address bits or more.
 const C_BIT_OF_EMULATED: u8 = 47;
 
@@ -66,9 +69,10 @@ pub(in crate::cli) struct MachineArgs {
     /// Guest memory; without firmware all of it is measured
     #[arg(long, value_name = "SIZE", default_value = "512MiB")]
     memory: String,
-    /// The processor, by QEMU's name or as the hexadecimal EAX of CPUID 1
-    #[arg(long, value_name = "NAME", default_value = "EPYC-Milan")]
-    vcpu_type: Signature,
+    /// The processor, by QEMU's name or as the hexadecimal EAX of CPUID 1 [default: EPYC-Milan, or on
+    /// emulated what the emulated AMD-SP is part of]
+    #[arg(long, value_name = "NAME")]
+    vcpu_type: Option<Signature>,
     /// SEV_FEATURES of each vCPU
     #[arg(long, value_name = "HEX", value_parser = hexadecimal, default_value = "0x1")]
     guest_features: u64,
@@ -92,16 +96,16 @@ pub(super) fn hexadecimal(text: &str) -> Result<u64, String> {
 impl MachineArgs {
     fn machine(&self, cpus: u32) -> Result<Machine, Error> {
         let cpus = u8::try_from(cpus).ok().filter(|cpus| (1..=MAX_CPUS).contains(cpus));
-        let (target, usual) = match self.platform {
-            Platform::Snp => (Target::Snp, C_BIT_OF_SNP),
-            Platform::Emulated => (Target::Emulated, C_BIT_OF_EMULATED),
+        let (target, usual, processor) = match self.platform {
+            Platform::Snp => (Target::Snp, C_BIT_OF_SNP, MILAN),
+            Platform::Emulated => (Target::Emulated, C_BIT_OF_EMULATED, Signature(chip::FMS)),
         };
         Ok(Machine {
             target,
             c_bit: self.c_bit.unwrap_or(usual),
             memory: Size::parse("memory", &self.memory)?.0,
             cpus: cpus.ok_or_else(|| config::Error::Cpus("beyond them".into()))?,
-            signature: self.vcpu_type,
+            signature: self.vcpu_type.unwrap_or(processor),
             sev_features: self.guest_features,
             policy: DEFAULT_POLICY,
         })
@@ -138,7 +142,7 @@ impl MachineArgs {
         let bytes = read(path)?;
         let launch = ovmf::Launch {
             vcpus,
-            signature: self.vcpu_type,
+            signature: self.vcpu_type.unwrap_or(MILAN),
             sev_features: self.guest_features,
             vmm,
             kernel,
