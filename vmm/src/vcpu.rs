@@ -277,3 +277,6 @@ fn set_msr(fd: &VcpuFd, (index, data): (u32, u64)) -> Result<(), kvm_ioctls::Err
         _ => Err(kvm_ioctls::Error::new(libc::EINVAL)),
     }
 }
+
+#[cfg(test)]
+mod vc_tests;

@@ -331,6 +331,12 @@ impl Vm {
         self.first_instruction.clone()
     }
 
+    /// The first vCPU, to be run by a test.
+    #[cfg(test)]
+    pub(crate) fn take_vcpu(&mut self) -> Vcpu {
+        self.vcpus.remove(0)
+    }
+
     /// Runs the guest until it ends.
     ///
     /// # Errors

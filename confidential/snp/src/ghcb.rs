@@ -2,10 +2,11 @@
 //!
 //! [`protocol`]: values of the GHCB MSR, enough to get started and to change one page's state.
 //! [`page`]: the GHCB page, which carries everything else; here, [`page_state`] changes of ranges, and
-//! [`guest_request`]s to the AMD-SP, with a [`certificate_table`] back. [`termination`] is why a guest
-//! gives up.
+//! [`guest_request`]s to the AMD-SP, with a [`certificate_table`] back. [`guest`] is the guest's end of it
+//! all, [`termination`] why a guest gives up.
 
 pub mod certificate_table;
+pub mod guest;
 pub mod guest_request;
 pub mod page;
 pub mod page_state;

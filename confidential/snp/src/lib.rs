@@ -1,8 +1,10 @@
 //! What AMD SEV-SNP and the GHCB standard put on the wire between guest and host.
 //!
-//! Layouts and codecs only, shared by both ends: nothing here executes an instruction, touches
-//! memory or decides anything. The guest's supervisor and the VMM's emulated platform are built on
-//! it, and each of them treats the other's bytes as hostile.
+//! Layouts and codecs, shared by both ends, and the guest's end of the conversation: [`ghcb::guest`] asks,
+//! [`vc`] does the work of instructions that were not executed, [`pvalidate`] keeps account of pages. All of
+//! that stands on small traits: nothing here executes an instruction or touches memory. The guest's
+//! supervisor and the VMM's emulated platform are built on it, and each of them treats the other's bytes as
+//! hostile.
 //!
 //! References: *SEV-ES Guest-Hypervisor Communication Block Standardization*, AMD publication
 //! 56421, revision 2.03 ("the GHCB standard"), *SEV Secure Nested Paging Firmware ABI Specification*,
@@ -15,6 +17,7 @@ pub mod cpuid;
 pub mod ghcb;
 pub mod launch_digest;
 pub mod msr;
+pub mod pvalidate;
 pub mod report;
 pub mod vc;
 pub mod vmsa;

@@ -9,3 +9,5 @@ pub const SEV_STATUS: u32 = 0xc001_0131;
 pub const SEV_STATUS_SEV: u64 = 1 << 0;
 /// [`SEV_STATUS`]: register state is encrypted and the guest speaks through the GHCB.
 pub const SEV_STATUS_SEV_ES: u64 = 1 << 1;
+/// [`SEV_STATUS`]: pages belong to the guest once it has validated them.
+pub const SEV_STATUS_SEV_SNP: u64 = 1 << 2;

@@ -9,6 +9,10 @@ use core::ops::Range;
 pub const FIRST: u64 = 4096;
 /// What the VMM tells ends here. The secrets page is next, where there is an AMD-SP to fill it.
 pub const SECRETS: u64 = 0xb000;
+/// The CPUID page, on SNP.
+pub const CPUID: u64 = 0xc000;
+/// What becomes the GHCB page: beyond everything that the VMM tells.
+pub const GHCB: u64 = 1 << 20;
 
 /// "xEn3" (Xen public headers, `XEN_HVM_START_MAGIC_VALUE`).
 const MAGIC: u32 = 0x336e_c578;

@@ -12,8 +12,8 @@ pub const SHARED_BUFFER: usize = 0x800;
 /// Bytes of the shared buffer.
 pub const SHARED_BUFFER_SIZE: usize = 2032;
 
-const VALID_BITMAP: usize = 0x3f0;
-const PROTOCOL_VERSION: usize = 0xffa;
+pub(super) const VALID_BITMAP: usize = 0x3f0;
+pub(super) const PROTOCOL_VERSION: usize = 0xffa;
 const USAGE: usize = 0xffc;
 
 /// A field of 8 bytes that has a bit in the valid bitmap.
@@ -42,6 +42,11 @@ pub enum Field {
 
 /// Values of SW_EXITCODE (GHCB standard, table 7).
 pub mod exit_code {
+    /// MMIO Read: SW_EXITINFO1 is the address, SW_EXITINFO2 the number of bytes, SW_SCRATCH names the
+    /// buffer.
+    pub const MMIO_READ: u64 = 0x8000_0001;
+    /// MMIO Write: the same.
+    pub const MMIO_WRITE: u64 = 0x8000_0002;
     /// Page State Change: SW_SCRATCH names the structure.
     pub const PAGE_STATE_CHANGE: u64 = 0x8000_0010;
     /// SNP Guest Request: SW_EXITINFO1 and SW_EXITINFO2 name the pages.
@@ -67,6 +72,23 @@ pub enum Malformed {
     InvalidInput = 5,
     /// SW_EXITCODE is none.
     UnknownEvent = 6,
+}
+
+/// SW_EXITINFO1 of IN and OUT (GHCB standard, 4.1.5), which is that of the intercept (APM volume 2,
+/// 15.10.2).
+pub mod ioio {
+    /// The port's number is in bits 31:16.
+    pub const PORT: u32 = 16;
+    /// Addresses have 64 bits.
+    pub const ADDRESS_64: u64 = 1 << 9;
+    /// One bit for each size: 1, 2 or 4 bytes, the number itself.
+    pub const SIZE: u32 = 4;
+    /// SW_EXITINFO2 times.
+    pub const REPEATED: u64 = 1 << 3;
+    /// From or into the buffer that SW_SCRATCH names.
+    pub const STRING: u64 = 1 << 2;
+    /// From the port.
+    pub const IN: u64 = 1 << 0;
 }
 
 /// A copy of a GHCB page.

@@ -49,11 +49,13 @@ pub enum PageSize {
 
 impl PageSize {
     /// Size in bytes.
+    #[inline(always)]
     pub fn bytes(self) -> u64 {
         self.pages() * PAGE_SIZE as u64
     }
 
     /// Size in small pages.
+    #[inline(always)]
     pub fn pages(self) -> u64 {
         match self {
             PageSize::Small => 1,
@@ -104,11 +106,12 @@ pub struct Entry {
 
 impl Entry {
     /// The entry as it stands in the buffer. A frame number wider than 40 bits is cut.
+    #[inline(always)]
     pub fn encode(self) -> u64 {
         u64::from(self.current_page & 0xfff)
             | (self.gfn & super::protocol::MAX_GFN) << 12
             | (self.operation as u64) << 52
-            | u64::from(self.size == PageSize::Large) << 56
+            | u64::from(matches!(self.size, PageSize::Large)) << 56
     }
 
     /// The entry of this value. `None` for an operation that is none, reserved bits, a large page

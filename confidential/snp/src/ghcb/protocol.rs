@@ -77,6 +77,7 @@ pub enum Request {
 
 impl Request {
     /// The value that the guest writes. Fields wider than their place are cut to it.
+    #[inline(always)]
     pub const fn encode(self) -> u64 {
         match self {
             Request::Ghcb(address) => address & !INFO,
@@ -174,6 +175,7 @@ pub enum Response {
 
 impl Response {
     /// The value that the guest reads.
+    #[inline(always)]
     pub const fn encode(self) -> u64 {
         match self {
             Response::SevInformation { maximum, minimum, c_bit } => {
@@ -190,6 +192,7 @@ impl Response {
     }
 
     /// The response in this value. Features that this crate does not know are left out.
+    #[inline(always)]
     pub fn decode(value: u64) -> Option<Response> {
         let gfn = |value: u64| Some(value >> 12).filter(|gfn| *gfn != NO_GFN);
         Some(match value & INFO {

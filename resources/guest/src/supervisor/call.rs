@@ -2,7 +2,9 @@
 
 use super::{apic, ghcb, processor, tables};
 use ravelin_guest::call::{ANSWERED, DONE, NOT_ALLOWED, PRIVATE, REFUSED, SHARED, number};
+use ravelin_snp::ghcb::guest::MESSAGE_PAGES;
 use ravelin_snp::ghcb::page_state::Operation;
+use ravelin_snp::pvalidate;
 
 /// From `entry.s`, for each call.
 #[unsafe(no_mangle)]
@@ -31,11 +33,11 @@ extern "C" fn supervisor_call(number: u32, a: u64, b: u64, c: u64) -> u64 {
 /// The host writes to shared pages only, so that it does not matter here whether these are.
 #[inline(always)]
 fn guest_request(address: u64, certificates: u64) -> u64 {
-    let pages = certificates.saturating_add(ghcb::MESSAGE_PAGES);
+    let pages = certificates.saturating_add(MESSAGE_PAGES);
     if !tables::is_user_pages(address, pages) || tables::c_mask() == 0 {
         return NOT_ALLOWED;
     }
-    match ghcb::guest_request(address, certificates) {
+    match ghcb::guest().guest_request(address, certificates) {
         Some(status) => ANSWERED | status,
         None => REFUSED,
     }
@@ -50,11 +52,27 @@ fn convert(address: u64, length: u64, to: u64) -> u64 {
         // One memory: the pages are as shared as they are private.
         return DONE;
     }
-    let operation = if to == SHARED { Operation::Shared } else { Operation::Private };
-    if !ghcb::convert(address, length, operation) {
+    let shared = to == SHARED;
+    let operation = if shared { Operation::Shared } else { Operation::Private };
+    // A page is the guest's until it gives it up, and not before it has taken it.
+    if shared {
+        validate(address, length, false);
+    }
+    if !ghcb::guest().convert(address, length, operation) {
         return REFUSED;
     }
     // SAFETY: checked above, and the caller gives up what stood there.
-    unsafe { tables::remap(address, length, to == SHARED) };
+    unsafe { tables::remap(address, length, shared) };
+    if !shared {
+        validate(address, length, true);
+    }
     DONE
+}
+
+/// The pages are mapped private.
+#[inline(always)]
+fn validate(address: u64, length: u64, validated: bool) {
+    if let Err(cause) = pvalidate::range(&mut ghcb::Hardware, address, length, validated) {
+        ghcb::give_up(cause);
+    }
 }

@@ -18,9 +18,12 @@ supervisor_vectors:
     .balign 16
     .if vector == 6
     jmp invalid_opcode
+    .elseif vector == 29
+    .byte 0x6a, vector          # push vector
+    jmp vmm_communication
     .else
     # Exceptions that push an error code themselves (APM volume 2, 8.2).
-    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
+    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 30
     .else
     .byte 0x6a, 0               # push 0
     .endif
@@ -37,30 +40,63 @@ supervisor_vectors:
 supervisor_spurious:
     iretq
 
+# General registers by their number, RAX lowest; in the place of RSP the one that was interrupted, which
+# the processor has pushed. RDI points to them.
+.macro save_registers
+    push r15
+    push r14
+    push r13
+    push r12
+    push r11
+    push r10
+    push r9
+    push r8
+    push rdi
+    push rsi
+    push rbp
+    push qword ptr [rsp + 8 * (11 + 5)]
+    push rbx
+    push rdx
+    push rcx
+    push rax
+    cld
+    mov rdi, rsp
+.endm
+
 # An exception ends the guest: `supervisor_exception` reports the frame that RDI points to.
 .section .supervisor.text, "ax"
 exception_common:
-    push rax
-    push rbx
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push rbp
-    push r8
-    push r9
-    push r10
-    push r11
-    push r12
-    push r13
-    push r14
-    push r15
-    cld
-    mov rdi, rsp
+    save_registers
     and rsp, -16
     call supervisor_exception
 1:  hlt
     jmp 1b
+
+# #VC: `supervisor_vc` does the work of the instruction, in the frame that RDI points to, or ends the guest.
+# It uses no vector registers, which are the interrupted program's.
+vmm_communication:
+    save_registers
+    sub rsp, 8
+    call supervisor_vc
+    add rsp, 8
+    pop rax
+    pop rcx
+    pop rdx
+    pop rbx
+    add rsp, 8                  # RSP
+    pop rbp
+    pop rsi
+    pop rdi
+    pop r8
+    pop r9
+    pop r10
+    pop r11
+    pop r12
+    pop r13
+    pop r14
+    pop r15
+    add rsp, 16                 # vector, error code
+    iretq
 
 # An interrupt only wakes: it comes in `wait`, the one place where interrupts are on.
 interrupt_common:
@@ -153,7 +189,7 @@ supervisor_tss:
     .long 0
     .quad supervisor_stack_top, 0, 0
     .quad 0
-    .quad exception_stack_top, 0, 0, 0, 0, 0, 0
+    .quad exception_stack_top, communication_stack_top, 0, 0, 0, 0, 0
     .quad 0
     .word 0, 104
     # I/O permission bitmap: a 0 for each port that user mode may use.
@@ -168,12 +204,16 @@ supervisor_tss:
 supervisor_tss_end:
 
 # Gates: offset, selector, stack, type. Exceptions have a stack of their own (IST 1): the red zone
-# below the interrupted code's stack pointer stays whole.
+# below the interrupted code's stack pointer stays whole. So has #VC (IST 2), which may come while another
+# is reported.
 .balign 16
 supervisor_idt:
 .set vector, 0
 .rept 256
-    .if vector < EXCEPTIONS && vector != 6
+    .if vector == 29
+    .word vector * 16, 0x08, 0x8e02, VECTORS >> 16
+    .long 0, 0
+    .elseif vector < EXCEPTIONS && vector != 6
     .word vector * 16, 0x08, 0x8e01, VECTORS >> 16
     .long 0, 0
     .elseif vector < EXCEPTIONS + INTERRUPTS
@@ -195,6 +235,8 @@ supervisor_idt:
 supervisor_stack_top:
     .skip 8192
 exception_stack_top:
+    .skip 8192
+communication_stack_top:
 
 .section .bss.user_stack, "aw", @nobits
 .balign 4096

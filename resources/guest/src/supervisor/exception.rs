@@ -6,31 +6,31 @@ use core::arch::asm;
 const CONSOLE: u16 = 0x3f8;
 const REPORT: u16 = 0x2f8;
 
-/// What `entry.s` pushes, then the vector, then what the processor pushes.
+/// What `entry.s` pushes, then the vector, then what the processor pushes but for RSP, which is among the
+/// first, and SS.
 #[unsafe(link_section = ".supervisor.data.names")]
-static NAMES: [[u8; 8]; 22] = [
-    *b"r15     ",
-    *b"r14     ",
-    *b"r13     ",
-    *b"r12     ",
-    *b"r11     ",
-    *b"r10     ",
-    *b"r9      ",
-    *b"r8      ",
-    *b"rbp     ",
-    *b"rdi     ",
-    *b"rsi     ",
-    *b"rdx     ",
-    *b"rcx     ",
-    *b"rbx     ",
+static NAMES: [[u8; 8]; 21] = [
     *b"rax     ",
+    *b"rcx     ",
+    *b"rdx     ",
+    *b"rbx     ",
+    *b"rsp     ",
+    *b"rbp     ",
+    *b"rsi     ",
+    *b"rdi     ",
+    *b"r8      ",
+    *b"r9      ",
+    *b"r10     ",
+    *b"r11     ",
+    *b"r12     ",
+    *b"r13     ",
+    *b"r14     ",
+    *b"r15     ",
     *b"vector  ",
     *b"error   ",
     *b"rip     ",
     *b"cs      ",
     *b"rflags  ",
-    *b"rsp     ",
-    *b"ss      ",
 ];
 const PER_LINE: usize = 4;
 
@@ -45,7 +45,7 @@ extern "C" fn supervisor_exception(frame: *const u64) {
     print(CONSOLE, b"\nguest exception\n");
     let mut index = 0;
     while index < NAMES.len() {
-        // SAFETY: the frame has as many words as there are names.
+        // SAFETY: the frame has more words than there are names.
         let value = unsafe { frame.add(index).read_volatile() };
         print(CONSOLE, &NAMES[index]);
         print_hex(value);

@@ -1,156 +1,117 @@
-//! Conversions and guest messages by the GHCB protocol.
+//! The way to the hypervisor: what differs between the platforms, and nothing else.
 //!
-//! Requests go out by `wrmsr` to the GHCB MSR. On the emulated platform that instruction itself
-//! reaches the VMM; SEV-ES hardware wants a VMGEXIT behind it, and SEV-SNP a PVALIDATE for each page
-//! that becomes private. Neither may be executed without them, and SEV_STATUS says that they are not
-//! active here.
+//! | | `emulated` | `snp` |
+//! | --- | --- | --- |
+//! | a request | `wrmsr` to the GHCB MSR, which itself reaches the VMM | and VMGEXIT behind it |
+//! | a page changes hands | nothing | PVALIDATE |
+//!
+//! SEV_STATUS says which it is: no hypervisor can intercept that register on SNP. What is asked, and which
+//! answers are taken, is [`guest`](ravelin_snp::ghcb::guest)'s on both.
 
 use super::processor::{rdmsr, wrmsr};
 use super::tables::{GHCB_ADDRESS, GHCB_WINDOW};
+use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
-use ravelin_guest::call::LARGE_PAGE;
-use ravelin_snp::ghcb::page::{Field, SHARED_BUFFER, exit_code};
-use ravelin_snp::ghcb::page_state::{
-    ENTRY_SIZE, Entry, HEADER_SIZE, MAX_ENTRIES, Operation, PageSize, Status,
-};
-use ravelin_snp::ghcb::protocol::{Request, Response};
-use ravelin_snp::{ghcb, msr};
+use ravelin_snp::ghcb::guest::{Guest, Hypervisor};
+use ravelin_snp::ghcb::page_state::PageSize;
+use ravelin_snp::ghcb::termination::Cause;
+use ravelin_snp::msr;
+use ravelin_snp::pvalidate::{self, Outcome, Processor};
 
-const VALID_BITMAP: usize = 0x3f0;
-const PROTOCOL_VERSION: usize = 0xffa;
-
-const GHCB_GFN: u64 = GHCB_ADDRESS / ghcb::PAGE_SIZE as u64;
-// What is asked and answered is always the same, so the codecs run when the image is built.
-const SHARE: u64 =
-    Request::PageStateChange { gfn: GHCB_GFN, operation: Operation::Shared }.encode();
-const SHARED: u64 = Response::PageStateChange(0).encode();
-const REGISTER: u64 = Request::RegisterGhcb(GHCB_GFN).encode();
-const REGISTERED_THERE: u64 = Response::RegisteredGhcb(Some(GHCB_GFN)).encode();
-const EXIT: u64 = Request::Ghcb(GHCB_ADDRESS).encode();
-const COMPLETE: u64 = Status::Complete.encode();
-
-/// A guest message travels in one page and its answer in the next.
-pub(super) const MESSAGE_PAGES: u64 = 2;
-const PAGE: u64 = ghcb::PAGE_SIZE as u64;
-
+/// Whether the two instructions exist and are needed.
 #[unsafe(link_section = ".bss.supervisor.ghcb")]
-static REGISTERED: AtomicBool = AtomicBool::new(false);
+static SNP: AtomicBool = AtomicBool::new(false);
+#[unsafe(link_section = ".bss.supervisor.ghcb")]
+static OPEN: AtomicBool = AtomicBool::new(false);
 
-/// Asks the hypervisor to change large pages. On failure some may have changed.
+/// The GHCB MSR and page, and the processor's account of pages.
+pub(super) struct Hardware;
+
+/// The conversation with the hypervisor.
 #[inline(always)]
-pub(super) fn convert(address: u64, length: u64, operation: Operation) -> bool {
-    if !REGISTERED.load(Ordering::Relaxed) && !register() {
-        return false;
+pub(super) fn guest() -> Guest<Hardware> {
+    Guest::new(Hardware, GHCB_ADDRESS)
+}
+
+/// Finds out the platform, agrees with the hypervisor, and opens the GHCB. Where memory is encrypted, once,
+/// when the tables that show the GHCB are in use.
+#[inline(always)]
+pub(super) fn start() -> Result<(), Cause> {
+    // SAFETY: the MSR is there wherever a C-bit is, and reading it changes nothing.
+    let status = unsafe { rdmsr(msr::SEV_STATUS) };
+    SNP.store(status & msr::SEV_STATUS_SEV_SNP != 0, Ordering::Relaxed);
+    let mut guest = guest();
+    guest.agree()?;
+    pvalidate::small(&mut Hardware, GHCB_ADDRESS, false)?;
+    guest.open()?;
+    OPEN.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Whether requests in the page can be made.
+#[inline(always)]
+pub(super) fn is_open() -> bool {
+    OPEN.load(Ordering::Relaxed)
+}
+
+/// Ends the guest by the GHCB protocol.
+#[inline(always)]
+pub(super) fn give_up(cause: Cause) -> ! {
+    guest().terminate(cause);
+    loop {
+        // SAFETY: whoever lets the guest go on all the same gets nothing out of it.
+        unsafe { asm!("cli", "hlt", options(nostack, nomem)) };
     }
-    let mut page = address;
-    let end = address + length;
-    while page < end {
-        let mut count = 0;
-        while page < end && count < MAX_ENTRIES {
-            let gfn = page / ghcb::PAGE_SIZE as u64;
-            let entry = Entry { current_page: 0, gfn, operation, size: PageSize::Large };
-            write(SHARED_BUFFER + HEADER_SIZE + ENTRY_SIZE * count, entry.encode());
-            page += LARGE_PAGE;
-            count += 1;
+}
+
+impl Hypervisor for Hardware {
+    #[inline(always)]
+    fn exchange(&mut self, request: u64) -> u64 {
+        // SAFETY: the MSR is there wherever a C-bit is, and the hypervisor writes to shared pages only.
+        // `rep vmmcall` is VMGEXIT under SEV-ES, which SEV-SNP includes.
+        unsafe {
+            wrmsr(msr::GHCB, request);
+            if SNP.load(Ordering::Relaxed) {
+                asm!(".byte 0xf3, 0x0f, 0x01, 0xd9", options(nostack));
+            }
+            // A request in the page is answered there.
+            if request & 0xfff == 0 { request } else { rdmsr(msr::GHCB) }
         }
-        if !change(count as u64) {
-            return false;
+    }
+
+    #[inline(always)]
+    fn read(&mut self, offset: usize) -> u64 {
+        // SAFETY: the window maps the page, aligned, and nothing else refers to it.
+        unsafe { ((GHCB_WINDOW + offset as u64) as *const u64).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn write(&mut self, offset: usize, value: u64) {
+        // SAFETY: as for `read`.
+        unsafe { ((GHCB_WINDOW + offset as u64) as *mut u64).write_volatile(value) };
+    }
+}
+
+impl Processor for Hardware {
+    #[inline(always)]
+    fn pvalidate(&mut self, address: u64, size: PageSize, validated: bool) -> Outcome {
+        if !SNP.load(Ordering::Relaxed) {
+            return Outcome { status: 0, unchanged: false };
         }
+        let (status, unchanged): (u64, u8);
+        // SAFETY: PVALIDATE, which SEV-SNP has. It changes no memory, only who may use it: the caller's
+        // pages, to which nothing refers.
+        unsafe {
+            asm!(
+                ".byte 0xf2, 0x0f, 0x01, 0xff",
+                "setc {unchanged}",
+                inlateout("rax") address => status,
+                in("ecx") u32::from(matches!(size, PageSize::Large)),
+                in("edx") u32::from(validated),
+                unchanged = out(reg_byte) unchanged,
+                options(nostack),
+            );
+        }
+        Outcome { status: status as u32, unchanged: unchanged != 0 }
     }
-    true
-}
-
-/// Performs the first `count` entries of the structure in the GHCB.
-#[inline(always)]
-fn change(count: u64) -> bool {
-    // The header: current entry 0, last entry.
-    write(SHARED_BUFFER, (count - 1) << 16);
-    clear_valid();
-    set(Field::ExitCode, exit_code::PAGE_STATE_CHANGE);
-    set(Field::ExitInfo1, 0);
-    set(Field::ExitInfo2, 0);
-    set(Field::Scratch, GHCB_ADDRESS + SHARED_BUFFER as u64);
-    // SAFETY: the MSR is there wherever a C-bit is, and the host writes to the GHCB page only.
-    unsafe { wrmsr(msr::GHCB, EXIT) };
-    let refused = read(Field::ExitInfo1 as usize) as u32 != 0;
-    let status = read(Field::ExitInfo2 as usize);
-    let header = read(SHARED_BUFFER);
-    let (current, last) = (header & 0xffff, header >> 16 & 0xffff);
-    !refused && status == COMPLETE && current > last && last == count - 1
-}
-
-/// Sends the guest message in a page and has its answer in the next one, and the host's certificates in
-/// so many behind it. SW_EXITINFO2; `None` where the host does not know the request.
-#[inline(always)]
-pub(super) fn guest_request(address: u64, certificates: u64) -> Option<u64> {
-    if !REGISTERED.load(Ordering::Relaxed) && !register() {
-        return None;
-    }
-    clear_valid();
-    set(
-        Field::ExitCode,
-        if certificates == 0 {
-            exit_code::GUEST_REQUEST
-        } else {
-            exit_code::EXTENDED_GUEST_REQUEST
-        },
-    );
-    set(Field::ExitInfo1, address);
-    set(Field::ExitInfo2, address + PAGE);
-    set(Field::Rax, address + MESSAGE_PAGES * PAGE);
-    set(Field::Rbx, certificates);
-    // SAFETY: the MSR is there wherever a C-bit is, and the host writes to shared pages only.
-    unsafe { wrmsr(msr::GHCB, EXIT) };
-    let refused = read(Field::ExitInfo1 as usize) as u32 != 0;
-    if refused { None } else { Some(read(Field::ExitInfo2 as usize)) }
-}
-
-/// Makes the GHCB page shared and tells the hypervisor where it is.
-#[inline(always)]
-fn register() -> bool {
-    if ask(SHARE) != SHARED || ask(REGISTER) != REGISTERED_THERE {
-        return false;
-    }
-    // Version and usage; the rest of the page is not looked at.
-    write(PROTOCOL_VERSION & !7, u64::from(ghcb::VERSION) << (8 * (PROTOCOL_VERSION & 7)));
-    REGISTERED.store(true, Ordering::Relaxed);
-    true
-}
-
-/// One exchange of the MSR protocol.
-#[inline(always)]
-fn ask(request: u64) -> u64 {
-    // SAFETY: the MSR is there wherever a C-bit is.
-    unsafe {
-        wrmsr(msr::GHCB, request);
-        rdmsr(msr::GHCB)
-    }
-}
-
-#[inline(always)]
-fn clear_valid() {
-    write(VALID_BITMAP, 0);
-    write(VALID_BITMAP + 8, 0);
-}
-
-#[inline(always)]
-fn set(field: Field, value: u64) {
-    let bit = field as usize / 8;
-    let word = VALID_BITMAP + bit / 64 * 8;
-    write(word, read(word) | 1 << (bit % 64));
-    write(field as usize, value);
-}
-
-/// Writes a word of the GHCB page; `offset` is a multiple of 8 below 4096.
-#[inline(always)]
-fn write(offset: usize, value: u64) {
-    // SAFETY: the window maps the page, aligned, and nothing else refers to it.
-    unsafe { ((GHCB_WINDOW + offset as u64) as *mut u64).write_volatile(value) };
-}
-
-/// Reads a word of the GHCB page.
-#[inline(always)]
-fn read(offset: usize) -> u64 {
-    // SAFETY: as for `write`.
-    unsafe { ((GHCB_WINDOW + offset as u64) as *const u64).read_volatile() }
 }

@@ -2,8 +2,14 @@
 
 use core::arch::asm;
 use core::arch::x86_64::__cpuid_count;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) const MSR_EFER: u32 = 0xc000_0080;
+pub(super) const CR4_OSXSAVE: u64 = 1 << 18;
+
+/// What was last written to XCR0; its value after reset is 1.
+#[unsafe(link_section = ".bss.supervisor.processor")]
+static XCR0: AtomicU64 = AtomicU64::new(0);
 
 /// Reads a model-specific register.
 ///
@@ -47,4 +53,32 @@ pub(super) unsafe fn outb(port: u16, value: u8) {
 pub(super) fn cpuid(leaf: u32) -> (u32, u32, u32) {
     let result = __cpuid_count(leaf, 0);
     (result.eax, result.ebx, result.ecx)
+}
+
+/// Whether CR4.OSXSAVE is set.
+#[inline(always)]
+pub(super) fn has_os_xsave() -> bool {
+    let cr4: u64;
+    // SAFETY: reading CR4 changes nothing.
+    unsafe { asm!("mov {}, cr4", out(reg) cr4, options(nostack, nomem)) };
+    cr4 & CR4_OSXSAVE != 0
+}
+
+/// XCR0.
+#[inline(always)]
+pub(super) fn xcr0() -> u64 {
+    XCR0.load(Ordering::Relaxed) | 1
+}
+
+/// Sets XCR0.
+///
+/// # Safety
+/// CR4.OSXSAVE is set, CPUID has these states, and nothing has any of them to lose.
+#[inline(always)]
+pub(super) unsafe fn set_xcr0(states: u32) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("xsetbv", in("ecx") 0, in("eax") states, in("edx") 0, options(nostack, nomem));
+    }
+    XCR0.store(states.into(), Ordering::Relaxed);
 }

@@ -1,19 +1,21 @@
 //! From the first instruction to user mode, once.
 
-use super::processor::{MSR_EFER, cpuid, rdmsr, wrmsr};
-use super::{apic, tables};
+use super::processor::{CR4_OSXSAVE, MSR_EFER, cpuid, rdmsr, set_xcr0, wrmsr};
+use super::{apic, ghcb, tables};
 use core::arch::asm;
-use ravelin_snp::cpuid::{EncryptionLeaf, LEAF};
+use ravelin_snp::ghcb::termination::Cause;
 
 const EFER_NXE: u64 = 1 << 11;
 const CR4_OSFXSR: u64 = 1 << 9;
 const CR4_OSXMMEXCPT: u64 = 1 << 10;
-const CR4_OSXSAVE: u64 = 1 << 18;
 const CPUID_1_ECX_XSAVE: u32 = 1 << 26;
 /// x87, SSE, AVX: what the ciphers use. There is one task, so nothing is ever saved.
 const XCR0_AVX: u32 = 0b111;
 /// Opmask, ZMM high halves, high ZMM: all or none.
 const XCR0_AVX512: u32 = 0b1110_0000;
+
+/// Bits of CR3 that are no address: the VMM's tables stand below 4 GiB.
+const C_BITS: u64 = 0x000f_ffff_0000_0000;
 
 const TASK_STATE: u16 = 0x28;
 
@@ -34,13 +36,7 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".supervisor.text.start")]
 extern "C" fn supervisor_start(start_info: u64) -> u64 {
-    let c_mask = if cpuid(0x8000_0000).0 >= LEAF {
-        let (eax, ebx, _) = cpuid(LEAF);
-        let leaf = EncryptionLeaf::decode(eax, ebx);
-        if leaf.sev { 1 << leaf.c_bit } else { 0 }
-    } else {
-        0
-    };
+    let c_mask = c_mask();
     // SAFETY: the VMM's tables map the first GiB; a VMM that lies about these addresses gets a
     // guest that does not start. The first entry of the map is the memory that begins at 0.
     let memory_end = unsafe {
@@ -52,10 +48,31 @@ extern "C" fn supervisor_start(start_info: u64) -> u64 {
         descriptors();
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
         tables::build(c_mask, memory_end);
-        vector_state();
     }
+    // From here on the processor may leave instructions to us.
+    if c_mask != 0
+        && let Err(cause) = ghcb::start()
+    {
+        ghcb::give_up(cause);
+    }
+    // SAFETY: as above.
+    unsafe { vector_state() };
     apic::start();
     start_info
+}
+
+/// The C-bit as a mask; 0 where memory is not encrypted. It is the one that the guest was launched with: the
+/// first vCPU's CR3 is measured, and what CPUID says of it is the hypervisor's word.
+#[inline(always)]
+fn c_mask() -> u64 {
+    let cr3: u64;
+    // SAFETY: reading CR3 changes nothing.
+    unsafe { asm!("mov {}, cr3", out(reg) cr3, options(nostack, nomem)) };
+    let mask = cr3 & C_BITS;
+    if mask & mask.wrapping_sub(1) != 0 {
+        ghcb::give_up(Cause::CBit);
+    }
+    mask
 }
 
 /// Loads descriptor tables and the task state, from which the processor takes its stacks.
@@ -96,7 +113,7 @@ unsafe fn vector_state() {
             if supported & XCR0_AVX512 == XCR0_AVX512 {
                 enabled |= XCR0_AVX512;
             }
-            asm!("xsetbv", in("ecx") 0, in("eax") enabled, in("edx") 0, options(nostack, nomem));
+            set_xcr0(enabled);
         }
     }
 }

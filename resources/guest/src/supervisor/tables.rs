@@ -2,7 +2,7 @@
 //!
 //! | addresses | who | how |
 //! | --- | --- | --- |
-//! | 0 to 2 MiB | user, write | what the VMM left, the secrets page included |
+//! | 0 to 2 MiB | user, write | what the VMM left, secrets and CPUID pages included |
 //! | 2 to 4 MiB | supervisor | itself |
 //! | text, rodata, data of the image | user | execute / read / write, each alone |
 //! | the rest of memory below 3 GiB | user, write | heap, payload, shared arena |
@@ -12,6 +12,7 @@
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use ravelin_guest::call::{DONE, LARGE_PAGE, NO_ROOM, NOT_ALLOWED};
+use ravelin_guest::start_info;
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
@@ -28,9 +29,8 @@ const DEVICE_TABLES: usize = 8;
 const GHCB_GIB: usize = 511;
 /// Virtual address of the GHCB page.
 pub(super) const GHCB_WINDOW: u64 = (GHCB_GIB as u64) << 30;
-/// Guest-physical address of the GHCB page: in what the VMM left, beyond everything it wrote. Its
-/// private side is never touched.
-pub(super) const GHCB_ADDRESS: u64 = 1 << 20;
+/// Guest-physical address of the GHCB page. Its private side is never touched.
+pub(super) const GHCB_ADDRESS: u64 = start_info::GHCB;
 
 #[repr(C, align(4096))]
 struct Table<const N: usize>(UnsafeCell<[u64; N]>);
@@ -161,6 +161,37 @@ pub(super) fn is_user_pages(address: u64, pages: u64) -> bool {
     address & 4095 == 0 && address >= first && end <= STATE.get(MEMORY_END)
 }
 
+/// The entry that maps an address; 0 where none does, and for the GHCB.
+#[inline(always)]
+fn entry(address: u64) -> u64 {
+    let gib = (address >> 30) as usize;
+    let large_page = (address / LARGE_PAGE) as usize;
+    if gib < MEMORY_TABLES {
+        return MEMORY.get(large_page);
+    }
+    match find_device_table(gib) {
+        Some(table) => DEVICES.get(table * 512 + large_page % 512),
+        None => 0,
+    }
+}
+
+/// Whether a byte is memory that the supervisor, or user mode, may read.
+#[inline(always)]
+pub(super) fn is_readable(address: u64, supervisor: bool) -> bool {
+    let entry = entry(address);
+    let rights = if supervisor { PRESENT } else { PRESENT | USER };
+    entry & rights == rights && entry & UNCACHED == 0
+}
+
+/// Whether these bytes, fewer than a page, are mapped as a device's.
+#[inline(always)]
+pub(super) fn is_device(address: u64, length: u64) -> bool {
+    let Some(last) = address.checked_add(length - 1) else { return false };
+    let kind = PRESENT | UNCACHED;
+    let mask = kind | STATE.get(C_MASK);
+    entry(address) & mask == kind && entry(last) & mask == kind
+}
+
 /// Maps user memory with or without the C-bit.
 ///
 /// # Safety
@@ -209,9 +240,8 @@ fn device_table(gib: usize) -> Option<usize> {
     if gib < MEMORY_TABLES {
         return Some(0);
     }
-    let entry = PDPT.get(gib);
-    if entry & PRESENT != 0 {
-        return Some(((entry & !STATE.get(C_MASK) & !0xfff) - DEVICES.address()) as usize / 4096);
+    if let Some(table) = find_device_table(gib) {
+        return Some(table);
     }
     let table = STATE.get(DEVICE_TABLES_USED) as usize;
     if table >= DEVICE_TABLES {
@@ -221,6 +251,17 @@ fn device_table(gib: usize) -> Option<usize> {
     let address = DEVICES.address() + 4096 * table as u64;
     PDPT.set(gib, address | STATE.get(C_MASK) | PRESENT | WRITABLE | USER);
     Some(table)
+}
+
+/// Which device table maps this GiB, behind those of memory.
+#[inline(always)]
+fn find_device_table(gib: usize) -> Option<usize> {
+    let entry = PDPT.get(gib);
+    if gib == GHCB_GIB || entry & PRESENT == 0 {
+        return None;
+    }
+    let address = entry & !STATE.get(C_MASK) & !0xfff;
+    Some((address - DEVICES.address()) as usize / 4096)
 }
 
 /// Loads CR3, which forgets every cached translation.

@@ -6,6 +6,8 @@
 // Trials that do what no workload may.
 #![allow(unsafe_code)]
 
+mod exits;
+
 use super::Failure;
 use crate::call;
 use crate::machine::Machine;
@@ -40,6 +42,7 @@ pub(super) fn run(machine: &mut Machine) -> Result<(), Failure> {
         Some("interrupt") => wait(machine, 4_000_000),
         Some("console") => console(machine),
         Some("storm") => storm(machine),
+        Some("exits") => exits::run(machine),
         name => Err(Failure {
             code: "unknown-probe",
             message: alloc::format!("no probe is called {:?}", name.unwrap_or_default()),
